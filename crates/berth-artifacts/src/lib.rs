@@ -1,0 +1,1 @@
+//! Model files: object store, digests, verified cache, safe unpacking of archives.

@@ -1,0 +1,1 @@
+//! Accounts, keys, passwords, sessions and the permission table; no HTTP.

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+pub mod address;
+pub mod clock;
+pub mod digest;
+pub mod id;
+pub mod manifest;
+pub mod model;
+pub mod name;
+pub mod permission;
+pub mod random;
+pub mod secret;
+pub mod tensor;

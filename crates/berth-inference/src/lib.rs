@@ -1,0 +1,1 @@
+//! The inference backend trait with a fake beside it, and ONNX Runtime behind it.

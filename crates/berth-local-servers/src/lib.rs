@@ -1,0 +1,1 @@
+//! Launches a private Postgres server from installed programs, as root too.

@@ -1,0 +1,1 @@
+//! Reads and judges model graphs without a runtime.

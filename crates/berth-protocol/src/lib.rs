@@ -1,0 +1,1 @@
+//! What Berth's own processes say to each other, versioned; generated types only.

@@ -1,0 +1,1 @@
+//! Durable work: RabbitMQ and an in-memory twin.

@@ -1,0 +1,1 @@
+//! Models, versions, deployments, routing and placement.

@@ -1,0 +1,1 @@
+//! All SQL: pools, tenant transactions, one module per aggregate, migrations.

@@ -1,0 +1,1 @@
+//! Logging, tracing and metrics: set-up and the names of fields and metrics.

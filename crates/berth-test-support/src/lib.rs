@@ -1,0 +1,1 @@
+//! Real servers, databases and builders for tests; development only.

@@ -1,0 +1,1 @@
+//! The shapes that others see: OpenAI, Open Inference Protocol, problem details.

@@ -1,0 +1,3 @@
+//! The node that holds models, and the runner of one model.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Drives the built binaries over the wire against real Postgres, Redis and RabbitMQ.

@@ -1,0 +1,3 @@
+//! The one door: dev, test, ci, soak, bench, openapi, tidy and the generators.
+
+fn main() {}
