@@ -1,0 +1,157 @@
+//! What `/v1/embeddings` adds to tokenization and the bare session, at concurrency 1.
+//!
+//! Berth's processes and the bare loop run on core 0, the client on core 1. Rounds alternate.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use ort::environment::Environment;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::bare::{self, BareEmbedder};
+use crate::http::Connection;
+use crate::processes;
+use crate::report::{self, Row};
+use crate::statistics::{Estimate, estimate, quantile};
+
+const BENCH: &str = "embeddings";
+
+/// Where the parts are, and how long to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// `host:port` of a running Berth whose processes are pinned to core 0.
+    #[arg(long)]
+    address: String,
+    /// An API key for it.
+    #[arg(long, env = "BERTH_API_KEY", hide_env_values = true)]
+    key: String,
+    /// The deployment's name.
+    #[arg(long, default_value = "all-minilm-l6-v2")]
+    model: String,
+    /// Process id whose family's CPU time counts as Berth's.
+    #[arg(long)]
+    pid: u32,
+    /// The ONNX Runtime library that the runner uses too.
+    #[arg(long)]
+    onnxruntime: PathBuf,
+    /// Folder with the model's `model.onnx` and `tokenizer.json`.
+    #[arg(long)]
+    folder: PathBuf,
+    /// How many rounds of each kind.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Seconds in a round.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Also write the rows as JSON lines to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+const TEXTS: [(&str, &str); 2] = [
+    ("short, 9 tokens", "A man is playing a guitar."),
+    (
+        "35 words",
+        "The committee met on Tuesday to consider the proposal, and after a long discussion about costs, risks and the \
+         expected benefits for the people of the region, it decided to postpone the final vote until spring.",
+    ),
+];
+
+/// Measures and prints the table.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let environment = bare::runtime(&options.onnxruntime)?;
+    let mut rows = Vec::new();
+    for (case, text) in TEXTS {
+        rows.extend(measure(options, &environment, case, text)?);
+    }
+    for process in processes::family(options.pid)? {
+        #[expect(clippy::cast_precision_loss, reason = "megabytes for a table")]
+        let megabytes = process.private_bytes as f64 / 1e6;
+        let exact = Estimate {
+            value: megabytes,
+            low: megabytes,
+            high: megabytes,
+        };
+        rows.push(Row::new(BENCH, process.name, "private memory", exact, "MB", None));
+    }
+    report::write(&rows, options.json.as_deref())
+}
+
+fn measure(options: &Options, environment: &Environment, case: &str, text: &str) -> Result<Vec<Row>> {
+    pin(0)?;
+    let mut bare = BareEmbedder::load(environment, &options.folder)?;
+    let mut connection = Connection::open(&options.address, "/v1/embeddings", &options.key)?;
+    let body =
+        serde_json::json!({ "model": options.model, "input": text, "encoding_format": "base64" }).to_string();
+
+    let mut figures: [Vec<f64>; 7] = Default::default();
+    let round = Duration::from_secs(options.seconds);
+    // One short round of each first, so that caches and clocks are warm.
+    for (index, length) in std::iter::once(round / 5)
+        .chain((0..options.rounds).map(|_| round))
+        .enumerate()
+    {
+        pin(0)?;
+        let mut alone = time(length, || bare.embed(text).map(drop))?;
+        pin(1)?;
+        let before = processes::cpu_us(options.pid)?;
+        let mut served = time(length, || connection.post(&body).map(drop))?;
+        let cpu_us = processes::cpu_us(options.pid)? - before;
+        if index == 0 {
+            continue;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts of a round")]
+        let cpu_each = cpu_us as f64 / served.len() as f64;
+        let (p50, p99) = (quantile(&mut alone, 0.5), quantile(&mut alone, 0.99));
+        let (served_p50, served_p99) = (quantile(&mut served, 0.5), quantile(&mut served, 0.99));
+        let values = [
+            p50,
+            p99,
+            served_p50,
+            served_p99,
+            served_p50 - p50,
+            served_p99 - p99,
+            cpu_each / 1000.0,
+        ];
+        figures
+            .iter_mut()
+            .zip(values)
+            .for_each(|(figure, value)| figure.push(value));
+    }
+    let metrics = [
+        ("bare p50", None),
+        ("bare p99", None),
+        ("Berth p50", None),
+        ("Berth p99", None),
+        ("added p50", Some(1.0)),
+        ("added p99", None),
+        ("CPU of all Berth processes, each request", None),
+    ];
+    Ok(metrics
+        .into_iter()
+        .zip(&figures)
+        .map(|((metric, aim), figure)| Row::new(BENCH, case, metric, estimate(figure), "ms", aim))
+        .collect())
+}
+
+/// Calls `work` for `length` and gives back how long each call took, in milliseconds.
+fn time(length: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    let end = Instant::now() + length;
+    let mut samples = Vec::new();
+    loop {
+        let start = Instant::now();
+        work()?;
+        samples.push(start.elapsed().as_secs_f64() * 1000.0);
+        if Instant::now() >= end {
+            return Ok(samples);
+        }
+    }
+}
+
+/// Keeps this thread on one core.
+fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).with_context(|| format!("keeping the thread on core {core}"))
+}
