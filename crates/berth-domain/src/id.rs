@@ -138,6 +138,8 @@ ids! {
     RoleId = "role";
     /// An invitation to an organization.
     InvitationId = "inv";
+    /// A request to set a new password.
+    PasswordResetId = "pwr";
     /// A non-human member of a project.
     ServiceAccountId = "sa";
     /// An API key (the record; the text that a client sends has a public id of its own).
