@@ -1,0 +1,141 @@
+//! What workers say of themselves, and what they are asked to hold. Unknown fields are ignored, so that neighbors one
+//! version apart understand each other.
+
+use std::collections::BTreeMap;
+
+use berth_domain::clock::Timestamp;
+use berth_domain::id::{OrganizationId, ReplicaId, VersionId, WorkerId};
+use berth_domain::manifest::Manifest;
+use berth_domain::model::ModelFile;
+use serde::{Deserialize, Serialize};
+
+/// A worker that is alive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// The worker.
+    pub id: WorkerId,
+    /// Where its control service answers: `unix:` and the path of a socket.
+    pub control_address: String,
+    /// The machine it runs on.
+    pub hostname: String,
+    /// What it can compute on.
+    pub devices: Vec<Device>,
+    /// Memory that its replicas may use together.
+    pub memory_bytes: u64,
+    /// What the operator says of it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Version of the ONNX Runtime library it loaded.
+    pub library_version: String,
+    /// Version of the protocol it speaks.
+    pub protocol: u32,
+    /// It takes no new work and will leave.
+    #[serde(default)]
+    pub draining: bool,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// Something a worker can compute on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// `cpu`, `cuda`, …
+    pub kind: String,
+    /// What the maker calls it.
+    pub name: String,
+    /// Its memory.
+    pub memory_bytes: u64,
+}
+
+/// How far a replica is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum ReplicaState {
+    /// Its files are being fetched.
+    Fetching,
+    /// Its runner is starting.
+    Loading,
+    /// It answers.
+    Ready,
+    /// It finishes what it has and takes nothing new.
+    Draining,
+    /// It could not be started, or stopped by itself.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// One loaded copy of a version on a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaRecord {
+    /// The replica.
+    pub id: ReplicaId,
+    /// Where it is.
+    pub worker: WorkerId,
+    /// Whose version it is.
+    pub organization: OrganizationId,
+    /// What it holds.
+    pub version: VersionId,
+    /// How far it is.
+    #[serde(flatten)]
+    pub state: ReplicaState,
+    /// Where its runner answers, once it does: `unix:` and the path of a socket.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Memory that its runner was last seen to use; 0 before it was measured.
+    #[serde(default)]
+    pub resident_bytes: u64,
+    /// How long it took from the start of the runner until it answered; 0 before it did.
+    #[serde(default)]
+    pub load_ms: u64,
+}
+
+/// A version that a worker is asked to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Whose version it is; its files lie under this organization in the artifact store.
+    pub organization: OrganizationId,
+    /// The version.
+    pub version: VersionId,
+    /// How its files are used.
+    pub manifest: Manifest,
+    /// Its files.
+    pub files: Vec<ModelFile>,
+    /// Grows when the worker should replace the replica that it has by a fresh one.
+    pub generation: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_domain::clock::ManualClock;
+    use berth_domain::random::SeededRandom;
+
+    use super::*;
+
+    #[test]
+    fn replica_with_fields_of_a_later_version_is_understood() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let random = SeededRandom::new(1);
+        let replica = ReplicaRecord {
+            id: ReplicaId::new(&clock, &random),
+            worker: WorkerId::new(&clock, &random),
+            organization: OrganizationId::new(&clock, &random),
+            version: VersionId::new(&clock, &random),
+            state: ReplicaState::Failed {
+                reason: "the runner ended".to_owned(),
+            },
+            address: None,
+            resident_bytes: 0,
+            load_ms: 0,
+        };
+        let mut json = serde_json::to_value(&replica).expect("serializes");
+        assert_eq!(json["state"], "failed");
+        assert_eq!(json["reason"], "the runner ended");
+        json["promoted"] = serde_json::Value::Bool(true);
+        assert_eq!(
+            serde_json::from_value::<ReplicaRecord>(json).expect("parses"),
+            replica
+        );
+    }
+}
