@@ -1,1 +1,5 @@
-//! The shapes that others see: OpenAI, Open Inference Protocol, problem details.
+#![doc = include_str!("../README.md")]
+
+pub mod oip;
+pub mod openai;
+pub mod problem;
