@@ -1,3 +1,39 @@
-//! The one door: dev, test, ci, soak, bench, openapi, tidy and the generators.
+//! The one door to everything that is done with this repository: `cargo xtask <command>`.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its terminal"
+)]
+
+mod command;
+mod interrupt;
+mod repository;
+mod servers;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "The one door to everything that is done with this repository."
+)]
+struct Xtask {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start private Postgres, Redis and RabbitMQ servers and print the variables that lead tests to them.
+    ///
+    /// They run until Ctrl-C. Tests of single crates can then be run by hand as often as wanted.
+    Servers(servers::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    interrupt::install()?;
+    match Xtask::parse().task {
+        Task::Servers(arguments) => servers::serve(&arguments),
+    }
+}

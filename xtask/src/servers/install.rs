@@ -1,0 +1,125 @@
+//! Installs servers that are missing, where that is possible.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use berth_local_servers::postgres::Installation;
+use berth_local_servers::{find_program, rabbitmq};
+
+use crate::command;
+
+/// Asked by Debian's packages before they start a service.
+const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Which servers have to be there.
+pub(crate) struct Wanted {
+    pub(crate) postgres: bool,
+    pub(crate) redis: bool,
+    pub(crate) rabbitmq: bool,
+}
+
+/// Installs missing servers with apt as root on Debian; elsewhere fails and says what to install.
+pub(crate) fn ensure(wanted: &Wanted) -> Result<()> {
+    let packages = missing(wanted);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let may_install = rustix::process::geteuid().is_root() && find_program("apt-get").is_some();
+    if !may_install {
+        bail!("{}", advice(&packages));
+    }
+    eprintln!("Installing {}", packages.join(", "));
+    let guard = ServiceGuard::raise()?;
+    apt(&["update", "-qq"])?;
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(&packages);
+    apt(&arguments)?;
+    drop(guard);
+    let still_missing = missing(wanted);
+    if !still_missing.is_empty() {
+        bail!(
+            "installed {}, but it is not found; {}",
+            still_missing.join(", "),
+            advice(&still_missing)
+        );
+    }
+    Ok(())
+}
+
+/// The Debian packages of what is not there.
+fn missing(wanted: &Wanted) -> Vec<&'static str> {
+    let has_postgres = || Installation::find(None).is_ok() && find_program("psql").is_some();
+    let mut packages = Vec::new();
+    if wanted.postgres && !has_postgres() {
+        packages.push("postgresql");
+    }
+    if wanted.redis && find_program("redis-server").is_none() {
+        packages.push("redis-server");
+    }
+    if wanted.rabbitmq && !rabbitmq::is_installed() {
+        packages.push("rabbitmq-server");
+    }
+    packages
+}
+
+fn advice(packages: &[&str]) -> String {
+    format!(
+        "install what is missing and try again: {} (Debian: `sudo apt-get install {}`; the services need not run), \
+         or name servers in {}, {} and {}",
+        packages.join(", "),
+        packages.join(" "),
+        super::DATABASE_URL,
+        super::REDIS_URL,
+        super::AMQP_URL,
+    )
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    command::run(
+        Command::new("apt-get")
+            .args(["-o", "DPkg::Lock::Timeout=600"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Keeps newly installed packages from starting their services, as long as it lives.
+struct ServiceGuard {
+    is_mine: bool,
+}
+
+impl ServiceGuard {
+    fn raise() -> Result<Self> {
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(SERVICE_POLICY);
+        match made {
+            Ok(mut file) => {
+                let guard = Self { is_mine: true };
+                // 101 is "forbidden by policy".
+                file.write_all(b"#!/bin/sh\nexit 101\n")
+                    .context("writing the service policy")?;
+                Ok(guard)
+            }
+            // A machine with a policy of its own, such as a container image, keeps it.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { is_mine: false }),
+            Err(error) => Err(error).with_context(|| format!("writing `{SERVICE_POLICY}`")),
+        }
+    }
+}
+
+impl Drop for ServiceGuard {
+    fn drop(&mut self) {
+        if self.is_mine
+            && let Err(error) = fs::remove_file(Path::new(SERVICE_POLICY))
+        {
+            eprintln!("`{SERVICE_POLICY}` could not be removed: {error}");
+        }
+    }
+}
