@@ -12,3 +12,4 @@ pub mod permission;
 pub mod random;
 pub mod secret;
 pub mod tensor;
+pub mod work;
