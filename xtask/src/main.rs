@@ -10,6 +10,7 @@ mod command;
 mod interrupt;
 mod repository;
 mod servers;
+mod sqlx;
 
 use clap::{Parser, Subcommand};
 
@@ -29,11 +30,14 @@ enum Task {
     ///
     /// They run until Ctrl-C. Tests of single crates can then be run by hand as often as wanted.
     Servers(servers::Arguments),
+    /// Write the query data of the store by compiling it against a migrated database.
+    Sqlx(sqlx::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     interrupt::install()?;
     match Xtask::parse().task {
         Task::Servers(arguments) => servers::serve(&arguments),
+        Task::Sqlx(arguments) => sqlx::run(&arguments),
     }
 }

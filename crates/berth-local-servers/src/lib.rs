@@ -12,15 +12,16 @@
 //! - [`postgres`]: finds an installation, makes a cluster, runs it, as root too.
 //! - [`redis`]: one Redis without persistence.
 //! - [`rabbitmq`]: one RabbitMQ node with an `epmd` of its own.
+//! - [`process`]: what the three share, also good for any other program that a test starts.
 
 mod error;
 mod logs;
 mod ports;
-mod process;
 mod programs;
 mod watchdog;
 
 pub mod postgres;
+pub mod process;
 pub mod rabbitmq;
 pub mod redis;
 

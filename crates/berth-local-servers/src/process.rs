@@ -1,4 +1,4 @@
-//! A running server process: its group, its log and its end.
+//! A process that ends with its starter: its group, its log and its end.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ const GROUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server in a process group of its own, watched by a [`Watchdog`]. Dropping it kills the group.
 #[derive(Debug)]
-pub(crate) struct ServerProcess {
+pub struct ServerProcess {
     program: PathBuf,
     child: Child,
     group: Pid,
@@ -31,7 +31,7 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts a server whose output goes to `log`; `orphaned` is the signal that it gets when this process dies.
-    pub(crate) fn spawn(command: &mut Command, log: &File, orphaned: Signal) -> Result<Self, Error> {
+    pub fn spawn(command: &mut Command, log: &File, orphaned: Signal) -> Result<Self, Error> {
         let program = PathBuf::from(command.get_program());
         let mut start = || -> io::Result<_> {
             let mut watchdog = Watchdog::start(orphaned)?;
@@ -54,17 +54,18 @@ impl ServerProcess {
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// The process id, which is that of its group too.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// How the server ended, if it has.
-    pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>, Error> {
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>, Error> {
         self.child.try_wait().map_err(Error::run(&self.program))
     }
 
     /// Waits until `ready` says so; fails as soon as the server ends, or after `limit`.
-    pub(crate) fn wait_until_ready(
+    pub fn wait_until_ready(
         &mut self,
         limit: Duration,
         mut ready: impl FnMut() -> bool,
@@ -85,7 +86,7 @@ impl ServerProcess {
     }
 
     /// Sends a signal to the server alone.
-    pub(crate) fn signal(&mut self, signal: Signal) -> Result<(), Error> {
+    pub fn signal(&mut self, signal: Signal) -> Result<(), Error> {
         if self.exit_status()?.is_none() {
             kill_process(self.group, signal)
                 .map_err(io::Error::from)
@@ -96,7 +97,7 @@ impl ServerProcess {
 
     /// Ends the server: each signal in turn with the time it may take, then SIGKILL for the whole group. Returns when
     /// no process of the group is left.
-    pub(crate) fn stop(&mut self, steps: &[(Signal, Duration)]) -> Result<(), Error> {
+    pub fn stop(&mut self, steps: &[(Signal, Duration)]) -> Result<(), Error> {
         for &(signal, limit) in steps {
             if self.exit_status()?.is_none() {
                 self.signal(signal)?;
@@ -140,9 +141,12 @@ impl Drop for ServerProcess {
 
 /// What became of a server that was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readiness {
+pub enum Readiness {
+    /// It is ready.
     Ready,
+    /// It ended first.
     Ended(ExitStatus),
+    /// The limit passed first; it still runs.
     TooLate,
 }
 
