@@ -3,6 +3,8 @@
 pub mod access;
 pub mod address;
 pub mod clock;
+pub mod creator;
+pub mod deployment;
 pub mod digest;
 pub mod id;
 pub mod manifest;

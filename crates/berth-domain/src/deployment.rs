@@ -1,0 +1,48 @@
+//! How a deployment wants to be run.
+
+use serde::{Deserialize, Serialize};
+
+/// How many replicas a deployment keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Replicas {
+    /// At least so many.
+    pub min: u32,
+    /// At most so many.
+    pub max: u32,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self { min: 1, max: 1 }
+    }
+}
+
+/// What a deployment asks of the workers. Stored as a document: a field that is not there has its default, and a field of a
+/// newer release is passed over, so that neighboring releases work together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Settings {
+    /// How many replicas of each version are kept.
+    pub replicas: Replicas,
+    /// How many threads compute one request; the worker's choice where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_settings_have_defaults_and_unknown_ones_are_passed_over() {
+        let settings = serde_json::json!({ "replicas": { "max": 3 }, "residency": "pinned" });
+        assert_eq!(
+            serde_json::from_value::<Settings>(settings).expect("parses"),
+            Settings {
+                replicas: Replicas { min: 1, max: 3 },
+                threads: None
+            }
+        );
+    }
+}
