@@ -37,6 +37,8 @@ pub struct KeyIdentity {
     pub scopes: PermissionSet,
     /// The names that the key may call; `None` admits every name.
     pub models: Option<Vec<Handle>>,
+    /// The origins whose pages may call with a key of this project: `scheme://host[:port]`, or `*` for every one.
+    pub origins: Vec<String>,
 }
 
 impl KeyIdentity {
@@ -45,6 +47,13 @@ impl KeyIdentity {
         self.models
             .as_ref()
             .is_none_or(|models| models.iter().any(|model| model.as_str() == name))
+    }
+
+    /// Whether a page of `origin` may call with the key.
+    pub fn admits_origin(&self, origin: &str) -> bool {
+        self.origins
+            .iter()
+            .any(|listed| listed == "*" || listed == origin)
     }
 }
 
@@ -187,6 +196,64 @@ impl<P: Grant> ProjectAccess<P> {
     }
 }
 
+/// Proof of the permission `P` in the whole of an organization or in one project: for what exists in both, such as
+/// members.
+pub trait Holds<P: Grant>: sealed::Sealed {
+    /// The organization that the caller acts in.
+    fn organization(&self) -> OrganizationId;
+
+    /// The project that the proof is confined to; `None` for the whole organization.
+    fn scope(&self) -> Option<ProjectId>;
+
+    /// Who calls.
+    fn caller(&self) -> &Caller;
+
+    /// Everything that the caller may do there.
+    fn permissions(&self) -> &PermissionSet;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<P> Sealed for super::Access<P> {}
+    impl<P> Sealed for super::ProjectAccess<P> {}
+}
+
+impl<P: Grant> Holds<P> for Access<P> {
+    fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    fn scope(&self) -> Option<ProjectId> {
+        None
+    }
+
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn permissions(&self) -> &PermissionSet {
+        &self.permissions
+    }
+}
+
+impl<P: Grant> Holds<P> for ProjectAccess<P> {
+    fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    fn scope(&self) -> Option<ProjectId> {
+        Some(self.project)
+    }
+
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn permissions(&self) -> &PermissionSet {
+        &self.permissions
+    }
+}
+
 /// Proof that a person operates the platform. It opens platform-level functions, not the data of tenants.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator {
@@ -224,6 +291,19 @@ mod tests {
         })
     }
 
+    fn key() -> KeyIdentity {
+        let random = SeededRandom::new(3);
+        KeyIdentity {
+            key: ApiKeyId::new(&SystemClock, &random),
+            organization: OrganizationId::new(&SystemClock, &random),
+            project: ProjectId::new(&SystemClock, &random),
+            service_account: None,
+            scopes: PermissionSet::default(),
+            models: None,
+            origins: Vec::new(),
+        }
+    }
+
     #[test]
     fn every_permission_has_its_marker() {
         assert_eq!(can::ALL, Permission::ALL);
@@ -244,16 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn origin_is_admitted_when_it_or_every_one_is_listed() {
+        let mut key = key();
+        assert!(!key.admits_origin("https://app.example"));
+        key.origins = vec!["https://app.example".to_owned()];
+        assert!(key.admits_origin("https://app.example") && !key.admits_origin("http://app.example"));
+        key.origins = vec!["*".to_owned()];
+        assert!(key.admits_origin("http://app.example"));
+    }
+
+    #[test]
     fn key_without_a_model_list_admits_every_name() {
-        let random = SeededRandom::new(3);
-        let mut key = KeyIdentity {
-            key: ApiKeyId::new(&SystemClock, &random),
-            organization: OrganizationId::new(&SystemClock, &random),
-            project: ProjectId::new(&SystemClock, &random),
-            service_account: None,
-            scopes: PermissionSet::default(),
-            models: None,
-        };
+        let mut key = key();
         assert!(key.admits_model("minilm"));
         key.models = Some(vec!["minilm".parse().expect("a handle")]);
         assert!(key.admits_model("minilm") && !key.admits_model("other"));
