@@ -108,7 +108,9 @@ fn allowed(item: &str) -> Result<(), Failure> {
 fn unshare() -> Result<(), Failure> {
     // SAFETY: `unshare` touches no memory.
     let result = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
-    (result == 0).then_some(()).ok_or_else(|| io::Error::last_os_error().into())
+    (result == 0)
+        .then_some(())
+        .ok_or_else(|| io::Error::last_os_error().into())
 }
 
 fn say(line: &str) {
