@@ -1,0 +1,105 @@
+//! A node that holds models.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::check::Check;
+use crate::sections::Section;
+use crate::{Process, SandboxMode, Size, Span};
+
+/// Longest path of the folder of sockets: a socket's whole path must stay below 108 bytes.
+const LONGEST_SOCKET_FOLDER: usize = 60;
+
+/// A node that holds models: `berth-worker node`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// The ONNX Runtime library: `libonnxruntime.so`, of the version that this release names. The GPU build of the
+    /// library serves GPUs.
+    #[schemars(example = "/usr/lib/onnxruntime/libonnxruntime.so")]
+    pub onnxruntime_library: Option<PathBuf>,
+    /// Folder of the Unix sockets by which the API on this machine reaches the runners; at most 60 bytes long. Who can
+    /// enter it can call every model: Berth makes it with rights for its own user only.
+    pub socket_folder: PathBuf,
+    /// Folder of the verified copies of model files.
+    pub cache_folder: PathBuf,
+    /// Bytes that the cache may hold; what is in use stays even beyond. A small cache fetches more often.
+    pub cache_size: Size,
+    /// Name of this node for people. Without it, the name of the machine.
+    #[schemars(example = "gpu-node-3")]
+    pub name: Option<String>,
+    /// Words about this node that placement can ask for, such as its zone.
+    #[schemars(example = BTreeMap::from([("zone", "a")]))]
+    pub labels: BTreeMap<String, String>,
+    /// Memory for all runners together. Without it, eight tenths of the machine's.
+    #[schemars(example = "24GiB")]
+    pub memory: Option<Size>,
+    /// Memory that one runner may take before it is ended. Without it, as much as all together.
+    #[schemars(example = "4GiB")]
+    pub runner_memory: Option<Size>,
+    /// Threads that one runner computes with; 0 is one for each core. With many models on a node, 1 gives the best
+    /// throughput; more give single requests a shorter wait.
+    pub threads: u16,
+    /// Requests that wait in one runner; further ones are refused with 503. A long queue hides overload behind waiting.
+    pub queue: u32,
+    /// `required` or `best_effort`: what happens where the kernel lacks Landlock or seccomp.
+    pub sandbox: SandboxMode,
+    /// How long a node without a sign of life counts as there. Short times find a dead node sooner, but lose a busy one.
+    pub lease: Span,
+    /// How long loading one model may take, without fetching its files.
+    pub load_timeout: Span,
+    /// How long running requests may take to end after SIGTERM, or when a model is taken off the node.
+    pub drain_timeout: Span,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            onnxruntime_library: None,
+            socket_folder: PathBuf::from("/run/berth"),
+            cache_folder: PathBuf::from("/var/cache/berth"),
+            cache_size: Size::gib(50),
+            name: None,
+            labels: BTreeMap::new(),
+            memory: None,
+            runner_memory: None,
+            threads: 0,
+            queue: 1_024,
+            sandbox: SandboxMode::Required,
+            lease: Span::seconds(5),
+            load_timeout: Span::minutes(5),
+            drain_timeout: Span::seconds(30),
+        }
+    }
+}
+
+impl Section for Worker {
+    fn settle(&mut self, check: &mut Check<'_>) {
+        if check.process != Process::Worker {
+            return;
+        }
+        check.required("onnxruntime_library", self.onnxruntime_library.as_ref());
+        if let Some(library) = &self.onnxruntime_library {
+            check.absolute("onnxruntime_library", library);
+        }
+        check.absolute("socket_folder", &self.socket_folder);
+        if self.socket_folder.as_os_str().len() > LONGEST_SOCKET_FOLDER {
+            check.problem("socket_folder", "is too long: the path of a Unix socket must stay below 108 bytes, so this one has at most 60");
+        }
+        check.absolute("cache_folder", &self.cache_folder);
+        check.at_least_one("cache_size", self.cache_size.get());
+        check.at_least_one("queue", self.queue);
+        if self.lease < Span::seconds(1) {
+            check.problem("lease", "must be at least 1s");
+        }
+        check.some_time("load_timeout", self.load_timeout);
+        for (field, size) in [("memory", self.memory), ("runner_memory", self.runner_memory)] {
+            if size.is_some_and(|size| size < Size::mib(64)) {
+                check.problem(field, "must be at least 64MiB");
+            }
+        }
+    }
+}
