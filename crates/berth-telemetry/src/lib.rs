@@ -1,1 +1,10 @@
-//! Logging, tracing and metrics: set-up and the names of fields and metrics.
+//! Logging and metrics: how a process sets them up, and the names that all crates use.
+//!
+//! - [`logging`]: log lines to the standard error stream; panics become log lines too.
+//! - [`metrics`]: the recorder behind the facade of the crate `metrics`, and the table of names.
+//!
+//! The standard output stream is never written to: it belongs to what a command answers, such as the one line
+//! `listening on http://…` of a server.
+
+pub mod logging;
+pub mod metrics;
