@@ -6,11 +6,15 @@
     reason = "a command line tool talks to its terminal"
 )]
 
+mod build;
 mod command;
+mod dev;
+mod downloads;
 mod interrupt;
 mod repository;
 mod servers;
 mod sqlx;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +30,14 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Get what is missing, build, and start everything on this machine with a model that answers.
+    Dev(dev::Arguments),
+    /// Run the whole suite against real Postgres, Redis and RabbitMQ.
+    Test(test::Arguments),
+    /// Run the tests that break things and take long, for a given time.
+    Soak(test::SoakArguments),
+    /// Download what development and tests need, and print where it lies.
+    Fetch,
     /// Start private Postgres, Redis and RabbitMQ servers and print the variables that lead tests to them.
     ///
     /// They run until Ctrl-C. Tests of single crates can then be run by hand as often as wanted.
@@ -37,6 +49,10 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     interrupt::install()?;
     match Xtask::parse().task {
+        Task::Dev(arguments) => dev::run(&arguments),
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Soak(arguments) => test::soak(&arguments),
+        Task::Fetch => downloads::fetch(),
         Task::Servers(arguments) => servers::serve(&arguments),
         Task::Sqlx(arguments) => sqlx::run(&arguments),
     }
