@@ -17,6 +17,8 @@ pub mod event;
 pub mod fleet;
 pub mod memory;
 pub mod records;
+pub mod redis;
+pub mod remote;
 
 pub use coordination::{Answer, Coordination, Throttle};
 pub use error::Error;
