@@ -7,6 +7,7 @@
 )]
 
 mod build;
+mod ci;
 mod command;
 mod dev;
 mod downloads;
@@ -15,6 +16,9 @@ mod repository;
 mod servers;
 mod sqlx;
 mod test;
+mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +38,10 @@ enum Task {
     Dev(dev::Arguments),
     /// Run the whole suite against real Postgres, Redis and RabbitMQ.
     Test(test::Arguments),
+    /// Check everything that a change has to pass.
+    Ci,
+    /// Check the rules that the compiler does not hold: floors, names, paths in documents, sizes.
+    Tidy,
     /// Run the tests that break things and take long, for a given time.
     Soak(test::SoakArguments),
     /// Download what development and tests need, and print where it lies.
@@ -46,11 +54,23 @@ enum Task {
     Sqlx(sqlx::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(Xtask::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
     interrupt::install()?;
-    match Xtask::parse().task {
+    match task {
         Task::Dev(arguments) => dev::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
         Task::Soak(arguments) => test::soak(&arguments),
         Task::Fetch => downloads::fetch(),
         Task::Servers(arguments) => servers::serve(&arguments),

@@ -21,7 +21,7 @@ const OWNER: &str = "berth_owner";
 pub(crate) struct Arguments {
     /// Change nothing; fail when the committed data differs.
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 /// `cargo xtask sqlx`.

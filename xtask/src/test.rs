@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow, bail};
 
-use self::report::Report;
+pub(crate) use self::report::Report;
 use crate::servers::{self, Servers};
 use crate::{build, command, downloads, repository};
 
@@ -34,14 +34,19 @@ pub(crate) struct SoakArguments {
 
 /// `cargo xtask test`.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    conclude(&measure(&arguments.nextest)?)
+}
+
+/// Runs a selection of tests, or with none the whole suite, and tells what became of it.
+pub(crate) fn measure(selection: &[String]) -> Result<Report> {
     let surroundings = Surroundings::prepare()?;
-    let outcome = if arguments.nextest.is_empty() {
+    let outcome = if selection.is_empty() {
         everything(&surroundings)
     } else {
-        surroundings.nextest(&[], &arguments.nextest, &[])
+        surroundings.nextest(&[], selection, &[])
     };
     surroundings.end()?;
-    conclude(&outcome?)
+    outcome
 }
 
 /// `cargo xtask soak`.
@@ -73,8 +78,8 @@ fn on_newest_postgres(surroundings: &Surroundings) -> Result<Report> {
     report
 }
 
-/// Ends with the line that says how many tests passed.
-fn conclude(report: &Report) -> Result<()> {
+/// Ends with the line that says how many tests passed; fails when one did not.
+pub(crate) fn conclude(report: &Report) -> Result<()> {
     report.print_slowest();
     println!("\n{} passed, {} failed", report.passed(), report.failed());
     if report.failed() > 0 || !report.is_clean() {

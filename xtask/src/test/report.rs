@@ -16,7 +16,7 @@ const SHOWN: usize = 20;
 
 /// The counts of one or more runs, and how long each test took.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Report {
+pub(crate) struct Report {
     passed: usize,
     failed: usize,
     /// A run said that it failed, whatever its counts.
