@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use berth_local_servers::{postgres, rabbitmq, redis};
 use tempfile::TempDir;
 
+use self::install::Need;
 use crate::interrupt;
 
 /// Leads tests to a Postgres superuser; each test makes its own database and never works as that user.
@@ -31,7 +32,7 @@ pub(crate) struct Arguments {
 
 /// `cargo xtask servers`.
 pub(crate) fn serve(arguments: &Arguments) -> Result<()> {
-    let servers = Servers::start()?;
+    let servers = Servers::start(&[])?;
     let mut lines = String::new();
     for (name, value) in servers.variables() {
         writeln!(lines, "export {name}='{value}'")?;
@@ -68,15 +69,16 @@ enum Provided<S> {
 }
 
 impl Servers {
-    /// Starts what the environment does not name, installing what is missing where that is possible.
-    pub(crate) fn start() -> Result<Self> {
+    /// Starts what the environment does not name. What is missing of that, and of the `further` needs, is installed
+    /// where that is possible.
+    pub(crate) fn start(further: &[Need]) -> Result<Self> {
         let given = |name: &str| env::var(name).ok().filter(|url| !url.is_empty());
         let (database, cache, broker) = (given(DATABASE_URL), given(REDIS_URL), given(AMQP_URL));
-        install::ensure(&install::Wanted {
-            postgres: database.is_none(),
-            redis: cache.is_none(),
-            rabbitmq: broker.is_none(),
-        })?;
+        let mut needs = further.to_vec();
+        needs.extend(database.is_none().then_some(Need::Postgres));
+        needs.extend(cache.is_none().then_some(Need::Redis));
+        needs.extend(broker.is_none().then_some(Need::RabbitMq));
+        install::ensure(&needs)?;
         let folder = temporary_folder()?;
         let within = |name: &str| folder.path().join(name);
         thread::scope(|scope| {

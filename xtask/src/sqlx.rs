@@ -134,11 +134,7 @@ fn with_migrated_database(work: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     let (admin_url, server) = if let Some(url) = given {
         (url, None)
     } else {
-        install::ensure(&install::Wanted {
-            postgres: true,
-            redis: false,
-            rabbitmq: false,
-        })?;
+        install::ensure(&[install::Need::Postgres])?;
         let (url, server) = servers::start_postgres(None, &folder.path().join("postgres"))?;
         (url, Some(server))
     };

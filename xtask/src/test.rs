@@ -6,9 +6,11 @@ mod report;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use berth_local_servers::find_program;
 
 pub(crate) use self::report::Report;
+use crate::servers::install::Need;
 use crate::servers::{self, Servers};
 use crate::{build, command, downloads, repository};
 
@@ -17,6 +19,12 @@ const SOAK_MINUTES: &str = "BERTH_SOAK_MINUTES";
 
 /// The tests that `soak` runs: they break things or take long, and do so in small in every ordinary run.
 const SOAK_FILTER: &str = "test(chaos) | test(soak)";
+
+/// What leads tests of pages to the browser and to what drives it.
+const BROWSER: [(&str, &str); 2] = [
+    ("BERTH_TEST_CHROMIUM", "chromium"),
+    ("BERTH_TEST_CHROMEDRIVER", "chromedriver"),
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -100,7 +108,7 @@ impl Surroundings {
     fn prepare() -> Result<Self> {
         let nextest = nextest::Nextest::find_or_install()?;
         // Installs what is missing, which talks to the terminal: before the compiler does.
-        let servers = Servers::start()?;
+        let servers = Servers::start(&[Need::Browser])?;
         let (programs, downloaded) = thread::scope(|scope| {
             let downloads = scope.spawn(downloads::test_variables);
             let programs = build::programs();
@@ -114,6 +122,10 @@ impl Surroundings {
         let programs = programs?;
         let mut variables = servers.variables();
         for (name, path) in downloaded?? {
+            variables.push((name, path.display().to_string()));
+        }
+        for (name, program) in BROWSER {
+            let path = find_program(program).with_context(|| format!("looking for `{program}`"))?;
             variables.push((name, path.display().to_string()));
         }
         variables.push(("BERTH_TEST_BIN", programs.berth.display().to_string()));

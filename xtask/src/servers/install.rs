@@ -1,4 +1,4 @@
-//! Installs servers that are missing, where that is possible.
+//! Installs programs that are missing, where that is possible.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -15,16 +15,40 @@ use crate::command;
 /// Asked by Debian's packages before they start a service.
 const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Which servers have to be there.
-pub(crate) struct Wanted {
-    pub(crate) postgres: bool,
-    pub(crate) redis: bool,
-    pub(crate) rabbitmq: bool,
+/// A program that has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    Postgres,
+    Redis,
+    RabbitMq,
+    /// A browser and the program that drives it.
+    Browser,
 }
 
-/// Installs missing servers with apt as root on Debian; elsewhere fails and says what to install.
-pub(crate) fn ensure(wanted: &Wanted) -> Result<()> {
-    let packages = missing(wanted);
+impl Need {
+    fn is_met(self) -> bool {
+        match self {
+            Self::Postgres => Installation::find(None).is_ok() && find_program("psql").is_some(),
+            Self::Redis => find_program("redis-server").is_some(),
+            Self::RabbitMq => rabbitmq::is_installed(),
+            Self::Browser => find_program("chromium").is_some() && find_program("chromedriver").is_some(),
+        }
+    }
+
+    /// The Debian packages that meet it.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["postgresql"],
+            Self::Redis => &["redis-server"],
+            Self::RabbitMq => &["rabbitmq-server"],
+            Self::Browser => &["chromium", "chromium-driver"],
+        }
+    }
+}
+
+/// Installs what is missing with apt as root on Debian; elsewhere fails and says what to install.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let packages = missing(needs);
     if packages.is_empty() {
         return Ok(());
     }
@@ -34,12 +58,12 @@ pub(crate) fn ensure(wanted: &Wanted) -> Result<()> {
     }
     eprintln!("Installing {}", packages.join(", "));
     let guard = ServiceGuard::raise()?;
-    apt(&["update", "-qq"])?;
-    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    apt(&["update"])?;
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(&packages);
     apt(&arguments)?;
     drop(guard);
-    let still_missing = missing(wanted);
+    let still_missing = missing(needs);
     if !still_missing.is_empty() {
         bail!(
             "installed {}, but it is not found; {}",
@@ -51,19 +75,13 @@ pub(crate) fn ensure(wanted: &Wanted) -> Result<()> {
 }
 
 /// The Debian packages of what is not there.
-fn missing(wanted: &Wanted) -> Vec<&'static str> {
-    let has_postgres = || Installation::find(None).is_ok() && find_program("psql").is_some();
-    let mut packages = Vec::new();
-    if wanted.postgres && !has_postgres() {
-        packages.push("postgresql");
-    }
-    if wanted.redis && find_program("redis-server").is_none() {
-        packages.push("redis-server");
-    }
-    if wanted.rabbitmq && !rabbitmq::is_installed() {
-        packages.push("rabbitmq-server");
-    }
-    packages
+fn missing(needs: &[Need]) -> Vec<&'static str> {
+    needs
+        .iter()
+        .filter(|need| !need.is_met())
+        .flat_map(|need| need.packages())
+        .copied()
+        .collect()
 }
 
 fn advice(packages: &[&str]) -> String {
@@ -79,12 +97,13 @@ fn advice(packages: &[&str]) -> String {
 }
 
 fn apt(arguments: &[&str]) -> Result<()> {
-    command::run(
+    command::output(
         Command::new("apt-get")
-            .args(["-o", "DPkg::Lock::Timeout=600"])
+            .args(["-qq", "-o", "DPkg::Lock::Timeout=600"])
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    )?;
+    Ok(())
 }
 
 /// Keeps newly installed packages from starting their services, as long as it lives.
@@ -121,5 +140,20 @@ impl Drop for ServiceGuard {
         {
             eprintln!("`{SERVICE_POLICY}` could not be removed: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_names_packages_and_variables() {
+        let text = advice(&["redis-server", "rabbitmq-server"]);
+        assert!(
+            text.contains("apt-get install redis-server rabbitmq-server"),
+            "{text}"
+        );
+        assert!(text.contains("BERTH_TEST_REDIS_URL"), "{text}");
     }
 }
