@@ -1,0 +1,183 @@
+//! Calling a model: from a name and a body to the runner's answer.
+
+use std::time::Duration;
+
+use berth_domain::access::KeyIdentity;
+use berth_domain::clock::Clock;
+use berth_domain::manifest::Manifest;
+use berth_protocol::runner::{InferRequest, InferResponse};
+use bytes::Bytes;
+
+pub use berth_protocol::runner::{Failure, FailureKind, Operation, Units};
+
+use crate::routing::{self, Absence, Router};
+use crate::runner_client;
+
+/// What a caller wants.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// Which protocol the body speaks.
+    pub operation: Operation,
+    /// The model's name as the caller wrote it.
+    pub model: &'a str,
+    /// The body as it came.
+    pub body: Bytes,
+    /// How long the caller waits.
+    pub timeout: Duration,
+    /// The request's id, for logs.
+    pub request_id: &'a str,
+    /// W3C trace context of the caller; may be empty.
+    pub traceparent: &'a str,
+}
+
+/// The runner's answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The complete body in the caller's protocol.
+    pub body: Bytes,
+    /// Its media type.
+    pub content_type: String,
+    /// What was used, exactly.
+    pub units: Units,
+    /// Time spent in the model, in µs.
+    pub compute_us: u64,
+    /// Time spent waiting for a turn, in µs.
+    pub queue_us: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name leads nowhere; the caller can fix it.
+    #[error("there is no model `{0}` that this key can call")]
+    ModelNotFound(String),
+    /// No replica answers at the moment; try again after the time told.
+    #[error("no replica of the model is ready")]
+    NotReady(Absence),
+    /// The runner ended in the middle, by a crash or because it was stopped; trying again is sensible.
+    #[error("the model's runner ended while it worked on the request")]
+    RunnerCrashed(#[source] runner_client::Error),
+    /// The caller's time is over.
+    #[error("the model did not answer in time")]
+    Deadline,
+    /// The runner says why: bad input, overload, or a model that fails.
+    #[error("the runner refused: {}", .0.message)]
+    Runner(Failure),
+    /// Deployments cannot be read; the operator's business.
+    #[error("the deployments cannot be read")]
+    Store(#[source] berth_store::Error),
+    /// A runner speaks another language; a defect.
+    #[error("the runner's answer is not understood")]
+    Protocol(#[source] runner_client::Error),
+}
+
+impl From<routing::Error> for Error {
+    fn from(error: routing::Error) -> Self {
+        match error {
+            routing::Error::NotFound(model) => Self::ModelNotFound(model),
+            routing::Error::Store(source) => Self::Store(source),
+        }
+    }
+}
+
+/// What is known of a model that a key can call.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Numbers of the versions that can be addressed.
+    pub versions: Vec<u32>,
+    /// The manifest of the version that the name leads to.
+    pub manifest: Manifest,
+    /// Whether a replica of it answers.
+    pub ready: bool,
+}
+
+/// Calls models through a [`Router`]. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Inference {
+    router: Router,
+}
+
+impl Inference {
+    /// Calls through `router`.
+    pub fn new(router: Router) -> Self {
+        Self { router }
+    }
+
+    /// The router below.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Runs `call` for `key`. A replica that cannot be reached is passed over for another, because the request has surely
+    /// not started there; after that nothing is tried again. Dropping the future cancels the work in the runner.
+    pub async fn infer(&self, clock: &dyn Clock, key: &KeyIdentity, call: Call<'_>) -> Result<Answer, Error> {
+        let target = self.router.resolve(key, call.model).await?;
+        let deadline = clock.now() + call.timeout;
+        let request = InferRequest {
+            request_id: call.request_id.to_owned(),
+            organization: key.organization.to_string(),
+            project: key.project.to_string(),
+            model: call.model.to_owned(),
+            version: target.version().number.to_string(),
+            operation: call.operation.into(),
+            body: call.body,
+            deadline_unix_ms: u64::try_from(deadline.timestamp_millis()).unwrap_or(0),
+            traceparent: call.traceparent.to_owned(),
+        };
+        let mut tried = Vec::new();
+        loop {
+            let route = self.router.choose(&target, &tried).map_err(Error::NotReady)?;
+            match route.connection().infer(request.clone(), call.timeout).await {
+                Ok(response) => return answer(response),
+                Err(error @ (runner_client::Error::Unreachable(_) | runner_client::Error::Address)) => {
+                    tracing::warn!(%error, replica.id = %route.replica(), "replica is passed over");
+                    route.avoid();
+                    tried.push(route.replica());
+                }
+                Err(error @ runner_client::Error::Lost(_)) => {
+                    route.avoid();
+                    return Err(Error::RunnerCrashed(error));
+                }
+                Err(runner_client::Error::Deadline) => return Err(Error::Deadline),
+                Err(error @ runner_client::Error::Protocol(_)) => return Err(Error::Protocol(error)),
+            }
+        }
+    }
+
+    /// What is known of `model`; with `version`, of that one.
+    pub async fn describe(
+        &self,
+        key: &KeyIdentity,
+        model: &str,
+        version: Option<u32>,
+    ) -> Result<Description, Error> {
+        let target = match version {
+            Some(number) => self.router.resolve(key, &format!("{model}@{number}")).await?,
+            None => self.router.resolve(key, model).await?,
+        };
+        Ok(Description {
+            versions: target
+                .callable()
+                .versions
+                .iter()
+                .map(|version| version.number)
+                .collect(),
+            manifest: target.version().manifest.clone(),
+            ready: self.router.is_ready(&target),
+        })
+    }
+}
+
+fn answer(response: InferResponse) -> Result<Answer, Error> {
+    match response.failure {
+        Some(failure) if failure.kind() == FailureKind::Deadline => Err(Error::Deadline),
+        Some(failure) => Err(Error::Runner(failure)),
+        None => Ok(Answer {
+            body: response.body,
+            content_type: response.content_type,
+            units: response.units.unwrap_or_default(),
+            compute_us: response.compute_us,
+            queue_us: response.queue_us,
+        }),
+    }
+}
