@@ -60,7 +60,6 @@ impl Options {
 #[derive(Debug)]
 pub struct Server {
     process: ServerProcess,
-    installation: Installation,
     cluster: Cluster,
     port: u16,
 }
@@ -77,7 +76,7 @@ impl Server {
 
     fn start_as(account: Account, options: &Options) -> Result<Self, Error> {
         let installation = Installation::find(options.binaries.as_deref())?;
-        let cluster = Cluster::prepare(&installation, account, &options.data_dir)?;
+        let cluster = Cluster::prepare(installation, account, &options.data_dir)?;
         let deadline = Instant::now() + START_LIMIT;
         let mut port_tries = 0;
         loop {
@@ -87,11 +86,8 @@ impl Server {
                 None => ports::free_port()?,
             };
             let (log, begin) = logs::open(&cluster.log)?;
-            let mut process = ServerProcess::spawn(
-                &mut server_command(&installation, &cluster, options, port),
-                &log,
-                Signal::INT,
-            )?;
+            let mut process =
+                ServerProcess::spawn(&mut server_command(&cluster, options, port), &log, Signal::INT)?;
             let pid = process.pid();
             let readiness = process
                 .wait_until_ready(deadline.saturating_duration_since(Instant::now()), || {
@@ -102,12 +98,11 @@ impl Server {
                     tracing::debug!(
                         port,
                         pid,
-                        version = installation.version,
+                        version = cluster.installation.version,
                         "private Postgres started"
                     );
                     return Ok(Self {
                         process,
-                        installation,
                         cluster,
                         port,
                     });
@@ -150,7 +145,7 @@ impl Server {
 
     /// The installation that runs it.
     pub fn installation(&self) -> &Installation {
-        &self.installation
+        &self.cluster.installation
     }
 
     /// The log file.
@@ -216,13 +211,8 @@ pub fn remove(data_dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn server_command(
-    installation: &Installation,
-    cluster: &Cluster,
-    options: &Options,
-    port: u16,
-) -> std::process::Command {
-    let mut command = cluster.account.command(&installation.program("postgres"));
+fn server_command(cluster: &Cluster, options: &Options, port: u16) -> std::process::Command {
+    let mut command = cluster.account.command(&cluster.installation.program("postgres"));
     command
         .arg("-D")
         .arg(&cluster.folder)

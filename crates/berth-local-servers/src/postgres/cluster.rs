@@ -24,6 +24,7 @@ const MARK: &str = "made";
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) account: Account,
+    pub(super) installation: Installation,
     pub(super) folder: PathBuf,
     pub(super) log: PathBuf,
     pub(super) password: String,
@@ -32,42 +33,45 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Opens the cluster of a data folder, making it if there is none.
     pub(super) fn prepare(
-        installation: &Installation,
+        installation: Installation,
         account: Account,
         data_dir: &Path,
     ) -> Result<Self, Error> {
         let data_dir = &std::path::absolute(data_dir).map_err(Error::file("finding", data_dir))?;
         fs::create_dir_all(data_dir).map_err(Error::file("making", data_dir))?;
         let home = choose_home(account, data_dir)?;
+        let installation = installation.within_reach(account, &home)?;
         let folder = home.join(FOLDER);
         let log = home.join("server.log");
         if !home.join(MARK).exists() {
-            make(installation, account, &home)?;
+            make(&installation, account, &home)?;
         }
         account.own(&folder)?;
         let password = read(&home.join("password"))?;
         let cluster = Self {
             account,
+            installation,
             folder,
             log,
             password,
         };
-        cluster.check_version(installation)?;
+        cluster.check_version()?;
         Ok(cluster)
     }
 
     /// A cluster can only be served by the major version that made it; Postgres would say so in its log, but a
     /// person who upgraded their machine deserves it as the error.
-    fn check_version(&self, installation: &Installation) -> Result<(), Error> {
+    fn check_version(&self) -> Result<(), Error> {
+        let installed = self.installation.version;
         let path = self.folder.join("PG_VERSION");
         let made_by = read(&path)?;
-        if made_by == installation.version.to_string() {
+        if made_by == installed.to_string() {
             return Ok(());
         }
         Err(Error::OtherVersion {
             path: self.folder.clone(),
             made_by,
-            installed: installation.version,
+            installed,
         })
     }
 }

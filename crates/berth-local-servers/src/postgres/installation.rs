@@ -2,9 +2,11 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::account::Account;
 use crate::Error;
 use crate::programs::{find_program, is_program};
 
@@ -60,6 +62,27 @@ impl Installation {
         self.bin.join(name)
     }
 
+    /// This installation, or a copy of it in `home` when the account cannot reach it: the programs may have been
+    /// unpacked below a closed folder of root.
+    pub(super) fn within_reach(self, account: Account, home: &Path) -> Result<Self, Error> {
+        let root = self.bin.parent().unwrap_or(&self.bin);
+        if account.reaches(&self.bin) {
+            return Ok(self);
+        }
+        let copy = home.join(format!("installation-{}", self.version));
+        if !copy.exists() {
+            let passing = home.join("installation-passing");
+            if passing.exists() {
+                fs::remove_dir_all(&passing).map_err(Error::file("removing", &passing))?;
+            }
+            copy_all(root, &passing)?;
+            account.own(&passing)?;
+            fs::rename(&passing, &copy).map_err(Error::file("moving", &passing))?;
+        }
+        let bin = copy.join(self.bin.strip_prefix(root).unwrap_or(Path::new("")));
+        Ok(Self { bin, ..self })
+    }
+
     fn open(bin: &Path) -> Result<Self, String> {
         for name in ["postgres", "initdb"] {
             if !is_program(&bin.join(name)) {
@@ -80,6 +103,25 @@ impl Installation {
             version,
         })
     }
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<(), Error> {
+    let metadata = from.symlink_metadata().map_err(Error::file("reading", from))?;
+    if metadata.is_symlink() {
+        let target = fs::read_link(from).map_err(Error::file("reading", from))?;
+        return symlink(target, to).map_err(Error::file("linking", to));
+    }
+    if metadata.is_file() {
+        return fs::copy(from, to)
+            .map(|_| ())
+            .map_err(Error::file("copying", from));
+    }
+    fs::create_dir(to).map_err(Error::file("making", to))?;
+    for entry in fs::read_dir(from).map_err(Error::file("reading", from))? {
+        let entry = entry.map_err(Error::file("reading", from))?;
+        copy_all(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Where the programs may lie when a folder was named.

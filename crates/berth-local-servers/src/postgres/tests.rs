@@ -1,7 +1,7 @@
 //! With the real server of the machine.
 
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -162,7 +162,15 @@ fn root_without_user_namespaces_runs_it_as_nobody() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("closed to others");
-    let options = options(&folder);
+    // Programs below a closed folder, too: links to the real ones serve as an installation.
+    let found = Installation::find(None).expect("Postgres is installed");
+    let programs = folder.path().join("programs");
+    fs::create_dir(&programs).expect("a fresh folder");
+    symlink(&found.bin, programs.join("bin")).expect("is linked");
+    let options = Options {
+        binaries: Some(programs),
+        ..options(&folder)
+    };
     let server = Server::start_as(Account::Nobody, &options).expect("the server starts");
     assert_eq!(ask(&server, "SELECT 1"), "1");
     let owner = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("runs");
@@ -178,6 +186,10 @@ fn root_without_user_namespaces_runs_it_as_nobody() {
     server.stop().expect("the server stops");
 
     let home = cluster::home(&options.data_dir);
+    assert!(
+        home.join(format!("installation-{}", found.version)).exists(),
+        "the programs were copied"
+    );
     assert_ne!(
         home, options.data_dir,
         "the files lie where nobody can reach them"
