@@ -25,6 +25,8 @@ mod environment;
 mod line;
 mod process;
 
+pub mod onnx_models;
+
 pub use berth_local_servers as servers;
 
 pub use broker::TestBroker;
