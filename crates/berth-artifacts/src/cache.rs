@@ -11,7 +11,7 @@ mod disk;
 mod fetch;
 mod index;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,18 +79,19 @@ impl std::fmt::Debug for Shared {
 #[derive(Debug)]
 pub struct ModelFolder {
     folder: Folder,
-    _pins: Vec<Pin>,
+    _pins: Pins,
 }
 
 /// A folder that is deleted when it is dropped.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
-/// Keeps one file of the cache from being evicted.
+/// Keeps files of the cache from being evicted.
 #[derive(Debug)]
-struct Pin {
+struct Pins {
     shared: Arc<Shared>,
-    digest: Sha256,
+    /// Their sizes by digest.
+    files: BTreeMap<Sha256, u64>,
 }
 
 impl Cache {
@@ -127,10 +128,13 @@ impl Cache {
         files: &[ModelFile],
     ) -> Result<ModelFolder, Error> {
         check_paths(files)?;
-        let pins: Vec<Pin> = futures_util::stream::iter(files)
-            .map(|file| self.shared.obtain(organization, file.digest, file.size_bytes))
+        // A model may have the same bytes under several paths.
+        let sizes = files.iter().map(|file| (file.digest, file.size_bytes)).collect();
+        let pins = self.shared.pin(sizes).await?;
+        futures_util::stream::iter(&pins.files)
+            .map(|(&digest, &size_bytes)| self.shared.obtain(organization, digest, size_bytes))
             .buffer_unordered(FETCHES_AT_ONCE)
-            .try_collect()
+            .try_collect::<()>()
             .await?;
         let shared = Arc::clone(&self.shared);
         let files = files.to_vec();
@@ -165,9 +169,12 @@ impl Drop for Folder {
     }
 }
 
-impl Drop for Pin {
+impl Drop for Pins {
     fn drop(&mut self) {
-        self.shared.index().unpin(self.digest);
+        let mut index = self.shared.index();
+        for &digest in self.files.keys() {
+            index.unpin(digest);
+        }
     }
 }
 

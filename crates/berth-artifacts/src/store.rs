@@ -8,6 +8,7 @@ mod folder;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use berth_domain::digest::Sha256;
 use berth_domain::id::OrganizationId;
@@ -17,7 +18,9 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Location;
 use object_store::prefix::PrefixStore;
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{
+    ClientOptions, GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _, PutPayload,
+};
 use object_store::{MultipartUpload, WriteMultipart};
 
 use crate::blocking::blocking;
@@ -32,6 +35,9 @@ const PARTS_AT_ONCE: usize = 2;
 /// S3 takes at most 10,000 parts.
 const MOST_PARTS: u64 = 9_000;
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// Where artifacts are kept.
 #[derive(Debug, Clone)]
 pub enum Options {
@@ -41,7 +47,7 @@ pub enum Options {
     S3(S3Options),
 }
 
-/// A bucket of S3, or of something that speaks like it.
+/// A bucket of S3, or of something that speaks like it. The process must have a default TLS provider.
 #[derive(Debug, Clone, Default)]
 pub struct S3Options {
     /// The bucket.
@@ -290,7 +296,16 @@ fn s3(options: &S3Options) -> Result<Arc<dyn ObjectStore>, Error> {
     let mut builder = builder
         .with_bucket_name(&options.bucket)
         .with_region(&options.region)
-        .with_allow_http(options.allow_http)
+        .with_client_options(
+            // No limit on the whole: files have any size. A server that says nothing for so long is dead.
+            ClientOptions::new()
+                .with_timeout_disabled()
+                .with_connect_timeout(CONNECT_TIMEOUT)
+                .with_read_timeout(SILENCE_TIMEOUT)
+                .with_allow_http(options.allow_http),
+        )
+        // Files are deleted one by one, and not everything that speaks like S3 knows the other way.
+        .with_disable_bulk_delete(true)
         .with_virtual_hosted_style_request(options.virtual_hosted_style);
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint);

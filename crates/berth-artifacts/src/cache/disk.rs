@@ -159,7 +159,7 @@ fn list(folder: &Path, whole: bool, found: &mut Vec<(SystemTime, Found)>) -> Res
                 },
             )),
             _ => {
-                tracing::warn!(path = %path.display(), "the cache's folder holds something that is not part of it")
+                tracing::warn!(path = %path.display(), "the cache's folder holds something that is not part of it");
             }
         }
     }

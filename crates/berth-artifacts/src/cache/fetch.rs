@@ -1,5 +1,6 @@
 //! Having one file: look, check, fetch.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -11,27 +12,22 @@ use futures_util::stream::StreamExt as _;
 
 use super::disk::Stamp;
 use super::index::State;
-use super::{Pin, Shared};
+use super::{Pins, Shared};
 use crate::blocking::blocking;
 use crate::error::Error;
 use crate::hashing::{Hasher, digest_file};
 use crate::writer::Writer;
 
 impl Shared {
-    /// Has the file in the cache, checked, and keeps it there while the pin lives.
-    pub(super) async fn obtain(
-        self: &Arc<Self>,
-        organization: OrganizationId,
-        digest: Sha256,
-        size_bytes: u64,
-    ) -> Result<Pin, Error> {
+    /// Keeps files from being evicted, and makes room for those that are not there.
+    pub(super) async fn pin(self: &Arc<Self>, files: BTreeMap<Sha256, u64>) -> Result<Pins, Error> {
         let shared = Arc::clone(self);
-        let (pin, turn) = blocking(move || {
+        blocking(move || {
             let mut index = shared.index();
-            let (turn, evicted) = index.pin(digest, size_bytes)?;
-            let pin = Pin {
+            let evicted = index.pin(&files)?;
+            let pins = Pins {
                 shared: Arc::clone(&shared),
-                digest,
+                files,
             };
             // Deleted under the lock, so that nobody begins to fetch one of them anew before it is gone.
             let removed = evicted.into_iter().try_for_each(|evicted| {
@@ -39,10 +35,19 @@ impl Shared {
                 shared.disk.remove(evicted)
             });
             drop(index);
-            removed.map(|()| (pin, turn))
+            removed.map(|()| pins)
         })
-        .await?;
+        .await
+    }
 
+    /// Has a pinned file on the disk, whole and checked.
+    pub(super) async fn obtain(
+        self: &Arc<Self>,
+        organization: OrganizationId,
+        digest: Sha256,
+        size_bytes: u64,
+    ) -> Result<(), Error> {
+        let turn = self.index().turn(digest);
         let _turn = turn.lock().await;
         let state = self.index().state(digest);
         let usable = match state {
@@ -53,7 +58,7 @@ impl Shared {
             self.fetch(organization, digest, size_bytes).await?;
         }
         self.touch(digest).await;
-        Ok(pin)
+        Ok(())
     }
 
     /// Whether the whole file on the disk has its digest. It is read only if it was not read before by this process, or

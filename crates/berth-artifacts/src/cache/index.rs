@@ -1,6 +1,6 @@
 //! What is in the cache and what may go: the book-keeping, without the disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use berth_domain::digest::Sha256;
@@ -63,37 +63,47 @@ impl Index {
         self.evict(0).unwrap_or_default()
     }
 
-    /// Keeps the file from being evicted until [`Index::unpin`], with room for `size_bytes` if it is new. Gives whose
-    /// turn it is to fetch or check it, and what has to go to make room; that is forgotten already.
-    pub(super) fn pin(
-        &mut self,
-        digest: Sha256,
-        size_bytes: u64,
-    ) -> Result<(Arc<tokio::sync::Mutex<()>>, Vec<Sha256>), Error> {
-        let known = self.entries.get(&digest).map(|entry| entry.size_bytes);
-        let more = match known {
-            Some(known) => size_bytes.saturating_sub(known),
-            None => size_bytes,
-        };
-        // The file itself must not be evicted to make room for it.
-        if let Some(entry) = self.entries.get_mut(&digest) {
-            entry.pins += 1;
+    /// Keeps the files of a model from being evicted until [`Index::unpin`] of each, with room for those that are new:
+    /// for all or for none, so that two large models never wait for each other with half their files. Gives what has to
+    /// go to make room; that is forgotten already.
+    pub(super) fn pin(&mut self, files: &BTreeMap<Sha256, u64>) -> Result<Vec<Sha256>, Error> {
+        let known = |index: &Self, digest| index.entries.get(digest).map_or(0, |entry| entry.size_bytes);
+        let more = files
+            .iter()
+            .map(|(digest, size_bytes)| size_bytes.saturating_sub(known(self, digest)))
+            .fold(0, u64::saturating_add);
+        // First, so that none of them is evicted to make room for the others.
+        for digest in files.keys() {
+            if let Some(entry) = self.entries.get_mut(digest) {
+                entry.pins += 1;
+            }
         }
         let evicted = match self.evict(more) {
             Ok(evicted) => evicted,
             Err(error) => {
-                self.unpin(digest);
+                for &digest in files.keys() {
+                    self.unpin(digest);
+                }
                 return Err(error);
             }
         };
         self.used_bytes += more;
-        self.tick += 1;
-        let tick = self.tick;
-        let fresh = self.fresh(size_bytes, State::Partial);
-        let entry = self.entries.entry(digest).or_insert(Entry { pins: 1, ..fresh });
-        entry.size_bytes = entry.size_bytes.max(size_bytes);
-        entry.last_used = tick;
-        Ok((Arc::clone(&entry.turn), evicted))
+        for (&digest, &size_bytes) in files {
+            let fresh = self.fresh(size_bytes, State::Partial);
+            let tick = fresh.last_used;
+            let entry = self.entries.entry(digest).or_insert(Entry { pins: 1, ..fresh });
+            entry.size_bytes = entry.size_bytes.max(size_bytes);
+            entry.last_used = tick;
+        }
+        Ok(evicted)
+    }
+
+    /// Whose turn it is to fetch or check a pinned file.
+    pub(super) fn turn(&self, digest: Sha256) -> Arc<tokio::sync::Mutex<()>> {
+        self.entries
+            .get(&digest)
+            .map(|entry| Arc::clone(&entry.turn))
+            .unwrap_or_default()
     }
 
     pub(super) fn unpin(&mut self, digest: Sha256) {
@@ -189,8 +199,12 @@ mod tests {
         Sha256::of(&[name])
     }
 
+    fn file(name: u8, size_bytes: u64) -> BTreeMap<Sha256, u64> {
+        BTreeMap::from([(digest(name), size_bytes)])
+    }
+
     fn used_once(index: &mut Index, name: u8, size_bytes: u64) -> Vec<Sha256> {
-        let (_, evicted) = index.pin(digest(name), size_bytes).expect("has room");
+        let evicted = index.pin(&file(name, size_bytes)).expect("has room");
         index.unpin(digest(name));
         evicted
     }
@@ -210,9 +224,9 @@ mod tests {
     #[test]
     fn pinned_files_stay_and_a_full_cache_says_so() {
         let mut index = Index::new(100);
-        index.pin(digest(1), 60).expect("has room");
+        index.pin(&file(1, 60)).expect("has room");
         used_once(&mut index, 2, 40);
-        let error = index.pin(digest(3), 50).expect_err("has no room");
+        let error = index.pin(&file(3, 50)).expect_err("has no room");
         assert!(matches!(
             error,
             Error::Full {
@@ -229,10 +243,10 @@ mod tests {
     #[test]
     fn file_pinned_twice_stays_until_both_let_go() {
         let mut index = Index::new(10);
-        index.pin(digest(1), 10).expect("has room");
-        index.pin(digest(1), 10).expect("is there");
+        index.pin(&file(1, 10)).expect("has room");
+        index.pin(&file(1, 10)).expect("is there");
         index.unpin(digest(1));
-        assert!(index.pin(digest(2), 10).is_err());
+        assert!(index.pin(&file(2, 10)).is_err());
         index.unpin(digest(1));
         assert_eq!(used_once(&mut index, 2, 10), [digest(1)]);
     }
@@ -241,7 +255,7 @@ mod tests {
     fn file_is_not_evicted_to_make_room_for_itself() {
         let mut index = Index::new(10);
         index.remember(digest(1), 4, false);
-        assert!(index.pin(digest(1), 11).is_err());
+        assert!(index.pin(&file(1, 11)).is_err());
         assert_eq!(used_once(&mut index, 1, 10), []);
         assert_eq!(
             index.usage(),
@@ -251,6 +265,28 @@ mod tests {
                 pinned_bytes: 0
             }
         );
+    }
+
+    #[test]
+    fn files_of_a_model_get_room_together_or_not_at_all() {
+        let mut index = Index::new(10);
+        index.pin(&file(1, 4)).expect("has room");
+        used_once(&mut index, 2, 4);
+        let model: BTreeMap<_, _> = [(1, 4), (2, 4), (3, 4)]
+            .map(|(name, size)| (digest(name), size))
+            .into();
+        assert!(index.pin(&model).is_err());
+        assert_eq!(
+            index.usage(),
+            Usage {
+                limit_bytes: 10,
+                used_bytes: 8,
+                pinned_bytes: 4
+            }
+        );
+        index.unpin(digest(1));
+        let smaller: BTreeMap<_, _> = [(2, 4), (3, 6)].map(|(name, size)| (digest(name), size)).into();
+        assert_eq!(index.pin(&smaller).expect("has room"), [digest(1)]);
     }
 
     #[test]
