@@ -12,7 +12,7 @@ const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\
 /// Everything that `berth api` needs, in the environment.
 fn complete() -> Source {
     let peppers = format!("[{{ id = \"1\", secret = \"{PEPPER}\" }}]");
-    let keys = format!("[{{ id = \"1\", key = {KEY:?} }}]");
+    let keys = format!("[{{ key = {KEY:?} }}]");
     Source::default()
         .with_variable("BERTH_DATABASE__URL", "postgres://berth_app:hunter2@db/berth")
         .with_variable(
@@ -161,6 +161,7 @@ fn missing_settings_are_told_for_the_process_that_needs_them() {
             "amqp.url",
             "artifacts.folder",
             "auth.peppers",
+            "auth.peppers[2].id",
             "auth.signing_keys"
         ]
     );
@@ -244,8 +245,8 @@ fn what_is_told_never_holds_a_secret() {
 #[test]
 fn peppers_and_signing_keys_are_checked_one_by_one() {
     let (_folder, path) = file(
-        "[[auth.peppers]]\nid = \"a\"\nsecret = \"short\"\n\n[[auth.peppers]]\nid = \"a\"\n\n\
-         [[auth.signing_keys]]\nid = \"\"\nkey = \"no key\"\ncolor = 1\n",
+        "[[auth.peppers]]\nid = \"a\"\nsecret = \"short\"\n\n[[auth.peppers]]\nid = \"a\"\n\n[[auth.peppers]]\nid = \"a b\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n\n\
+         [[auth.signing_keys]]\nkey = \"no key\"\ncolor = 1\n",
     );
     let source = Source::default().with_file(path);
     let told: Vec<_> = problems(&source, Process::Api)
@@ -256,7 +257,7 @@ fn peppers_and_signing_keys_are_checked_one_by_one() {
         "auth.peppers[0].secret",
         "auth.peppers[1].secret",
         "auth.peppers",
-        "auth.signing_keys[0].id",
+        "auth.peppers[2].id",
         "auth.signing_keys[0].key",
         "auth.signing_keys[0].color",
     ] {

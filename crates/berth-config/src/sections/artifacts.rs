@@ -11,25 +11,29 @@ use crate::check::Check;
 use crate::sections::Section;
 
 /// Where the files of models are kept.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Artifacts {
     /// Folder for model files. On several machines it must be a shared one; else use `s3`.
     #[schemars(example = "/var/lib/berth/artifacts")]
     pub folder: Option<PathBuf>,
-    /// Folder for uploads that are not checked yet. It needs room for the largest upload twice, times those at once.
-    pub staging_folder: PathBuf,
+    /// Folder for uploads that are not checked yet. It needs room for the largest upload twice, times those at once. On
+    /// the same disk as `folder`, storing a file is a link instead of a copy. Without it, `.staging` inside `folder`, or
+    /// `/var/tmp/berth` beside a bucket.
+    #[schemars(example = "/var/lib/berth/staging")]
+    pub staging_folder: Option<PathBuf>,
     /// A bucket that speaks S3.
     pub s3: Option<S3>,
 }
 
-impl Default for Artifacts {
-    fn default() -> Self {
-        Self {
-            folder: None,
-            staging_folder: PathBuf::from("/var/tmp/berth"),
-            s3: None,
-        }
+impl Artifacts {
+    /// The folder for uploads that are not checked yet.
+    pub fn staging_folder(&self) -> PathBuf {
+        let beside = || self.folder.as_ref().map(|folder| folder.join(".staging"));
+        self.staging_folder
+            .clone()
+            .or_else(beside)
+            .unwrap_or_else(|| PathBuf::from("/var/tmp/berth"))
     }
 }
 
@@ -55,7 +59,9 @@ impl Section for Artifacts {
                 check.problem("folder", message);
             }
         }
-        check.absolute("staging_folder", &self.staging_folder);
+        if let Some(staging) = &self.staging_folder {
+            check.absolute("staging_folder", staging);
+        }
     }
 }
 

@@ -22,17 +22,26 @@ pub struct Auth {
     /// How long an access token is valid. A signed-in person who loses a role keeps it so long at most; short times
     /// make clients refresh more often.
     pub access_token_lifetime: Span,
-    /// How long a session lives without being used. Each use begins it anew.
+    /// How long a refresh token can be used, and so how long a session lives without being used. Each use begins it anew.
     pub refresh_token_lifetime: Span,
+    /// How long a session lives at most, however often it is used.
+    pub session_lifetime: Span,
     /// How long an invitation can be accepted.
     pub invitation_lifetime: Span,
     /// How long a link to set a new password works.
     pub password_reset_lifetime: Span,
-    /// Passwords hashed at the same time in one process. Each takes a core for some 20 ms and 19 MB of memory.
+    /// How long the first link of an account works that an operator made.
+    pub first_password_lifetime: Span,
+    /// Passwords hashed at the same time in one process. Each takes a core for some 20 ms and 19 MiB of memory.
     pub password_threads: u16,
+    /// The installation's word in its API keys (`bth_live_…`), by which a leaked key is told from one of a test system: 1
+    /// to 12 small letters or digits.
+    pub key_environment: String,
+    /// The longest time for which the old secret of a rotated key may go on.
+    pub key_rotation_grace: Span,
     /// Keys whose record is kept in memory by one process; each costs about 1 kB.
     pub key_cache_entries: u64,
-    /// How often sign-in may fail before it has to wait.
+    /// How often something can be tried that could be guessing. Counted for all processes together.
     pub throttle: Throttle,
     /// Peppers: random texts that go into the stored hash of every API key, so that a stolen database alone opens
     /// nothing. The first one is used for new keys, the others still verify old ones. Make one with
@@ -50,9 +59,13 @@ impl Default for Auth {
             sign_up: SignUp::Closed,
             access_token_lifetime: Span::minutes(10),
             refresh_token_lifetime: Span::days(30),
+            session_lifetime: Span::days(90),
             invitation_lifetime: Span::days(7),
             password_reset_lifetime: Span::hours(1),
+            first_password_lifetime: Span::days(7),
             password_threads: 2,
+            key_environment: "live".to_owned(),
+            key_rotation_grace: Span::days(30),
             key_cache_entries: 100_000,
             throttle: Throttle::default(),
             peppers: Vec::new(),
@@ -72,12 +85,18 @@ impl Section for Auth {
         for (field, span) in [
             ("access_token_lifetime", self.access_token_lifetime),
             ("refresh_token_lifetime", self.refresh_token_lifetime),
+            ("session_lifetime", self.session_lifetime),
+            ("first_password_lifetime", self.first_password_lifetime),
             ("invitation_lifetime", self.invitation_lifetime),
             ("password_reset_lifetime", self.password_reset_lifetime),
         ] {
             check.some_time(field, span);
         }
         check.at_least_one("password_threads", self.password_threads);
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !(1..=12).contains(&self.key_environment.len()) || !self.key_environment.chars().all(word) {
+            check.problem("key_environment", "must have 1 to 12 small letters or digits");
+        }
         check.at_least_one("key_cache_entries", self.key_cache_entries);
         self.throttle.settle(&mut check.inner("throttle"));
         check.some_of("peppers", self.peppers.len());
@@ -89,10 +108,6 @@ impl Section for Auth {
         for (index, key) in self.signing_keys.iter_mut().enumerate() {
             key.settle(&mut check.inner(&format!("signing_keys[{index}]")));
         }
-        check.unique(
-            "signing_keys",
-            self.signing_keys.iter().map(|key| key.id.as_str()),
-        );
     }
 }
 
@@ -108,33 +123,54 @@ pub enum SignUp {
     Open,
 }
 
-/// How often sign-in may fail before it has to wait.
+/// How often something can be tried that could be guessing.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Throttle {
-    /// Failures on one account within `window`. Low numbers slow down guessing, but let others lock a person out.
-    pub failures_per_account: u32,
-    /// Failures from one address within `window`. People behind one proxy share an address.
-    pub failures_per_address: u32,
-    /// The time over which failures count.
-    pub window: Span,
+    /// Attempts to sign in to one account within `sign_in_window`; success begins a new count. Low numbers slow down
+    /// guessing, but let others lock a person out for that time.
+    pub sign_in_per_account: u32,
+    /// Attempts to sign in from one address within `sign_in_window`. People behind one proxy share an address.
+    pub sign_in_per_address: u32,
+    /// The time over which attempts to sign in count.
+    pub sign_in_window: Span,
+    /// Accounts made and links used from one address within an hour.
+    pub sign_up_per_address: u32,
+    /// Links asked for to set a new password of one account within an hour.
+    pub reset_per_account: u32,
+    /// Links asked for to set new passwords from one address within an hour.
+    pub reset_per_address: u32,
+    /// API keys that do not exist, tried from one address within a minute.
+    pub unknown_keys_per_address: u32,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
         Self {
-            failures_per_account: 10,
-            failures_per_address: 100,
-            window: Span::minutes(15),
+            sign_in_per_account: 10,
+            sign_in_per_address: 50,
+            sign_in_window: Span::minutes(15),
+            sign_up_per_address: 30,
+            reset_per_account: 3,
+            reset_per_address: 20,
+            unknown_keys_per_address: 120,
         }
     }
 }
 
 impl Throttle {
     fn settle(&self, check: &mut Check<'_>) {
-        check.at_least_one("failures_per_account", self.failures_per_account);
-        check.at_least_one("failures_per_address", self.failures_per_address);
-        check.some_time("window", self.window);
+        for (field, count) in [
+            ("sign_in_per_account", self.sign_in_per_account),
+            ("sign_in_per_address", self.sign_in_per_address),
+            ("sign_up_per_address", self.sign_up_per_address),
+            ("reset_per_account", self.reset_per_account),
+            ("reset_per_address", self.reset_per_address),
+            ("unknown_keys_per_address", self.unknown_keys_per_address),
+        ] {
+            check.at_least_one(field, count);
+        }
+        check.some_time("sign_in_window", self.sign_in_window);
     }
 }
 
@@ -155,7 +191,10 @@ pub struct Pepper {
 
 impl Pepper {
     fn settle(&mut self, check: &mut Check<'_>) {
-        check.plain_name("id", &self.id);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if self.id.is_empty() || self.id.len() > 32 || !self.id.chars().all(plain) {
+            check.problem("id", "must have 1 to 32 letters, digits and `-`");
+        }
         check.secret("secret", &mut self.secret, self.secret_file.as_deref());
         match &self.secret {
             None if self.secret_file.is_none() => {
@@ -173,9 +212,6 @@ impl Pepper {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigningKey {
-    /// Name that stands in each token (`kid`).
-    #[schemars(extend("examples" = ["2026-01"]))]
-    pub id: String,
     /// The private key: Ed25519 as PKCS #8 in PEM.
     #[schemars(with = "Option<String>", extend("writeOnly" = true), example = "…")]
     pub key: Option<Secret>,
@@ -186,7 +222,6 @@ pub struct SigningKey {
 
 impl SigningKey {
     fn settle(&mut self, check: &mut Check<'_>) {
-        check.plain_name("id", &self.id);
         check.secret("key", &mut self.key, self.key_file.as_deref());
         match &self.key {
             None if self.key_file.is_none() => check.problem("key", "is missing: set it or `key_file`"),

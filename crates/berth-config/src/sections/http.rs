@@ -35,8 +35,8 @@ pub struct Http {
     pub keep_alive: Span,
     /// How long a request body may come in, uploads aside.
     pub body_timeout: Span,
-    /// How long one upload may come in. It is generous because models are large and lines are slow.
-    pub upload_timeout: Span,
+    /// How long an upload may stand still. There is no bound on the whole, because models are large and lines are slow.
+    pub upload_stall_timeout: Span,
     /// The longest that one inference request may take; it gets 504 afterwards and its work is stopped.
     pub inference_timeout: Span,
     /// How long running requests may take to end after SIGTERM; afterwards they are cut.
@@ -51,7 +51,7 @@ pub struct Http {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks from which `/metrics` may be read; an empty list admits everyone.
     #[schemars(with = "Vec<String>")]
-    pub operations_networks: AddressList,
+    pub metrics_readers: AddressList,
     /// Upper bounds on what clients send; more gets 413.
     pub body_limits: BodyLimits,
     /// Which web pages of other origins may call this API from a browser.
@@ -70,13 +70,13 @@ impl Default for Http {
             head_timeout: Span::seconds(10),
             keep_alive: Span::seconds(75),
             body_timeout: Span::seconds(60),
-            upload_timeout: Span::hours(2),
+            upload_stall_timeout: Span::seconds(60),
             inference_timeout: Span::seconds(60),
             shutdown_timeout: Span::seconds(30),
             compression: true,
             documentation: true,
             trusted_proxies: Vec::new(),
-            operations_networks: local_networks(),
+            metrics_readers: local_networks(),
             body_limits: BodyLimits::default(),
             cors: Cors::default(),
             tls: None,
@@ -110,7 +110,7 @@ impl Section for Http {
         check.at_least_one("max_connections", self.max_connections);
         check.some_time("head_timeout", self.head_timeout);
         check.some_time("body_timeout", self.body_timeout);
-        check.some_time("upload_timeout", self.upload_timeout);
+        check.some_time("upload_stall_timeout", self.upload_stall_timeout);
         check.some_time("inference_timeout", self.inference_timeout);
         if let Some(url) = &self.public_url
             && !(url.starts_with("http://") || url.starts_with("https://"))
