@@ -1,3 +1,75 @@
-//! The control plane: api, tasks, dev, gate, migrate, admin, and the client.
+//! `berth`: the control plane of Berth (`api`, `tasks`, `dev`, `gate`, `migrate`, `admin`) and the client of its API.
 
-fn main() {}
+mod client;
+mod commands;
+mod exit;
+mod node;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{config, deployments, embed, infer, keys, login, models, organizations, projects};
+
+/// Serves models as an API to many tenants, from machines you own.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Config(config::Arguments),
+    Login(login::LoginArguments),
+    /// End the session.
+    Logout,
+    Whoami(login::WhoamiArguments),
+    Organizations(organizations::Arguments),
+    Projects(projects::Arguments),
+    Keys(keys::Arguments),
+    Models(models::Arguments),
+    Deployments(deployments::Arguments),
+    Embed(embed::Arguments),
+    Infer(infer::Arguments),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(format_args!("berth: {error:#}"));
+            exit::code_of(&error)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Config(arguments) => config::run(&arguments),
+        command => {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(run_async(command))
+        }
+    }
+}
+
+async fn run_async(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Login(arguments) => login::login(arguments).await,
+        Command::Logout => login::logout().await,
+        Command::Whoami(arguments) => login::whoami(arguments).await,
+        Command::Organizations(arguments) => organizations::run(arguments).await,
+        Command::Projects(arguments) => projects::run(arguments).await,
+        Command::Keys(arguments) => keys::run(arguments).await,
+        Command::Models(arguments) => models::run(arguments).await,
+        Command::Deployments(arguments) => deployments::run(arguments).await,
+        Command::Embed(arguments) => embed::run(arguments).await,
+        Command::Infer(arguments) => infer::run(arguments).await,
+    }
+}
