@@ -26,6 +26,16 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO berth_app, berth_system;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
+-- Both look up, when they start, whether the schema is as new as they are. The table is the migrator's own: where the
+-- files are applied by other means there is none.
+DO $$
+BEGIN
+    IF to_regclass('_sqlx_migrations') IS NOT NULL THEN
+        GRANT SELECT ON _sqlx_migrations TO berth_app, berth_system;
+    END IF;
+END
+$$;
+
 -- The organization that the transaction acts in, or NULL. After a transaction that had set it, Postgres leaves an empty
 -- text behind rather than nothing. Without a SET clause the function is inlined, so that it can serve as an index condition.
 CREATE FUNCTION berth_organization() RETURNS uuid

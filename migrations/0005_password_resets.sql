@@ -19,4 +19,4 @@ ALTER TABLE password_resets FORCE ROW LEVEL SECURITY;
 CREATE POLICY ask ON password_resets FOR INSERT TO berth_app WITH CHECK (used_at IS NULL);
 CREATE POLICY system ON password_resets TO berth_system USING (true);
 GRANT INSERT ON password_resets TO berth_app;
-GRANT SELECT, DELETE ON password_resets TO berth_system;
+GRANT SELECT, INSERT, DELETE ON password_resets TO berth_system;

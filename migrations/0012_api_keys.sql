@@ -62,6 +62,9 @@ CREATE INDEX api_key_secrets_organization_id_api_key_id_idx ON api_key_secrets (
 ALTER TABLE api_key_secrets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE api_key_secrets FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON api_key_secrets TO berth_app USING (organization_id = berth_organization());
+CREATE POLICY system ON api_key_secrets TO berth_system USING (true);
 GRANT SELECT, INSERT, UPDATE (expires_at), DELETE ON api_key_secrets TO berth_app;
+-- Secrets that a rotation has ended are swept.
+GRANT SELECT (public_id, expires_at), DELETE ON api_key_secrets TO berth_system;
 CREATE TRIGGER api_key_secrets_note_change AFTER INSERT OR UPDATE OR DELETE ON api_key_secrets
     FOR EACH STATEMENT EXECUTE FUNCTION berth_note_change('keys');

@@ -18,6 +18,8 @@ CREATE TABLE model_versions (
     created_by_user_id uuid,
     created_by_key_id uuid,
     created_at timestamptz NOT NULL,
+    -- When its check was last queued: one whose message was lost is queued again.
+    announced_at timestamptz NOT NULL,
     checked_at timestamptz,
     deleted_at timestamptz,
     CONSTRAINT model_versions_pkey PRIMARY KEY (version_id),
@@ -38,12 +40,16 @@ CREATE TABLE model_versions (
         CHECK (state <> 'ready' OR num_nonnulls(resident_bytes, load_us, run_us) = 3)
 );
 
+-- For the search for checks that were lost.
+CREATE INDEX model_versions_announced_at_idx ON model_versions (announced_at) WHERE state = 'checking' AND deleted_at IS NULL;
+
 ALTER TABLE model_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE model_versions FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON model_versions TO berth_app USING (organization_id = berth_organization());
-CREATE POLICY system ON model_versions FOR SELECT TO berth_system USING (true);
-GRANT SELECT, INSERT, UPDATE (state, reason, warnings, resident_bytes, load_us, run_us, checked_at, deleted_at)
-    ON model_versions TO berth_app;
-GRANT SELECT ON model_versions TO berth_system;
+CREATE POLICY system ON model_versions TO berth_system USING (true);
+GRANT SELECT, INSERT, UPDATE (deleted_at) ON model_versions TO berth_app;
+-- What a proof found is written by the process that had it made, never by a request.
+GRANT SELECT, UPDATE (state, reason, warnings, resident_bytes, load_us, run_us, announced_at, checked_at)
+    ON model_versions TO berth_system;
 CREATE TRIGGER model_versions_note_change AFTER UPDATE OF state, deleted_at ON model_versions
     FOR EACH STATEMENT EXECUTE FUNCTION berth_note_change('deployments');

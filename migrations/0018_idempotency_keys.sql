@@ -23,4 +23,4 @@ ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON idempotency_keys TO berth_app USING (organization_id = berth_organization());
 CREATE POLICY system ON idempotency_keys TO berth_system USING (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO berth_app;
-GRANT SELECT (expires_at), DELETE ON idempotency_keys TO berth_system;
+GRANT SELECT (organization_id, route, key, expires_at), DELETE ON idempotency_keys TO berth_system;

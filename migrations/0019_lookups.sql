@@ -179,6 +179,22 @@ AS $$
         AND projects.deleted_at IS NULL
 $$;
 
+-- Whose request for a new password a token belongs to; for what can be said against a new password before it is hashed.
+CREATE FUNCTION find_password_reset(wanted_token_hash bytea)
+    RETURNS TABLE (
+        email text,
+        created_at timestamptz,
+        expires_at timestamptz,
+        used_at timestamptz
+    )
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+    SELECT password_resets.email, password_resets.created_at, password_resets.expires_at, password_resets.used_at
+    FROM password_resets
+    WHERE password_resets.token_hash = wanted_token_hash
+$$;
+
 -- Uses up a request for a new password: sets the password, ends every session, and answers whose it is. Nothing happens and
 -- nobody is answered when the token is unknown, used or expired, or the address has no account that may sign in.
 CREATE FUNCTION consume_password_reset(wanted_token_hash bytea, consumed_at timestamptz, new_hash text) RETURNS uuid
@@ -227,9 +243,9 @@ $$;
 
 REVOKE ALL ON FUNCTION
     find_api_key(text), find_user_by_email(text), find_session(uuid), find_refresh_token(bytea), find_invitation(bytea),
-    consume_password_reset(bytea, timestamptz, text), origin_is_listed(text)
+    find_password_reset(bytea), consume_password_reset(bytea, timestamptz, text), origin_is_listed(text)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     find_api_key(text), find_user_by_email(text), find_session(uuid), find_refresh_token(bytea), find_invitation(bytea),
-    consume_password_reset(bytea, timestamptz, text), origin_is_listed(text)
+    find_password_reset(bytea), consume_password_reset(bytea, timestamptz, text), origin_is_listed(text)
     TO berth_app;

@@ -1,0 +1,162 @@
+//! What the planner places on workers: every version that a deployment wants to be run.
+
+use std::collections::HashMap;
+
+use berth_domain::deployment::Settings;
+use berth_domain::id::{DeploymentId, OrganizationId, ProjectId, VersionId};
+use berth_domain::manifest::Manifest;
+use berth_domain::model::ModelFile;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::row::Row;
+use crate::versions::{FileRow, Measured, measured};
+
+/// A version that should be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WantedVersion {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The version.
+    pub version: VersionId,
+    /// What it is.
+    pub manifest: Manifest,
+    /// Its files, in order of path.
+    pub files: Vec<ModelFile>,
+    /// What its proof measured.
+    pub measured: Measured,
+    /// The deployments that want it.
+    pub wanted_by: Vec<Wish>,
+}
+
+/// A deployment that wants a version to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The project that it belongs to.
+    pub project: ProjectId,
+    /// The version's share of its traffic, against the weights of the others.
+    pub weight: u32,
+    /// How it wants to be run.
+    pub settings: Settings,
+}
+
+/// What is to be placed, inside a transaction.
+pub struct Placements<'t>(pub(crate) &'t mut PgConnection);
+
+impl Placements<'_> {
+    /// Every version that should be run, in order of version: it is ready, and a deployment that is not stopped wants it,
+    /// whose project and organization are neither suspended nor deleted.
+    pub async fn wanted(&mut self) -> Result<Vec<WantedVersion>, Error> {
+        let rows = sqlx::query_as!(
+            WantedRow,
+            "SELECT
+                model_versions.organization_id,
+                model_versions.version_id,
+                manifest,
+                resident_bytes,
+                load_us,
+                run_us,
+                deployments.deployment_id,
+                deployments.project_id,
+                weight,
+                settings
+            FROM deployments
+            JOIN deployment_versions USING (deployment_id)
+            JOIN model_versions USING (version_id)
+            JOIN projects ON projects.project_id = deployments.project_id
+            JOIN organizations ON organizations.organization_id = deployments.organization_id
+            WHERE deployments.deleted_at IS NULL
+                AND deployments.stopped_at IS NULL
+                AND projects.suspended_at IS NULL
+                AND projects.deleted_at IS NULL
+                AND organizations.suspended_at IS NULL
+                AND organizations.deleted_at IS NULL
+                AND model_versions.state = 'ready'
+                AND model_versions.deleted_at IS NULL
+            ORDER BY model_versions.version_id, deployments.deployment_id",
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let mut wanted: Vec<WantedVersion> = Vec::new();
+        for stored in rows {
+            stored.add_to(&mut wanted)?;
+        }
+        self.add_files(&mut wanted).await?;
+        Ok(wanted)
+    }
+
+    async fn add_files(&mut self, wanted: &mut [WantedVersion]) -> Result<(), Error> {
+        let ids: Vec<Uuid> = wanted.iter().map(|entry| entry.version.as_uuid()).collect();
+        let rows = sqlx::query_as!(
+            FileRow,
+            "SELECT version_id, path, digest, size_bytes
+            FROM version_files
+            WHERE version_id = ANY($1)
+            ORDER BY version_id, path",
+            &ids,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let mut by_version: HashMap<Uuid, Vec<ModelFile>> = HashMap::new();
+        for stored in rows {
+            by_version
+                .entry(stored.version_id)
+                .or_default()
+                .push(stored.try_into()?);
+        }
+        for entry in wanted {
+            entry.files = by_version.remove(&entry.version.as_uuid()).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+struct WantedRow {
+    organization_id: Uuid,
+    version_id: Uuid,
+    manifest: serde_json::Value,
+    resident_bytes: Option<i64>,
+    load_us: Option<i64>,
+    run_us: Option<i64>,
+    deployment_id: Uuid,
+    project_id: Uuid,
+    weight: i32,
+    settings: serde_json::Value,
+}
+
+/// A ready version without a measurement.
+#[derive(Debug, thiserror::Error)]
+#[error("a ready version has no measurement")]
+struct Unmeasured;
+
+impl WantedRow {
+    /// Adds the row to its version, which is the last one if it is there: rows come in order of version.
+    fn add_to(self, wanted: &mut Vec<WantedVersion>) -> Result<(), Error> {
+        let row = Row::new("deployments", self.deployment_id);
+        let wish = Wish {
+            deployment: DeploymentId::from_uuid(self.deployment_id),
+            project: ProjectId::from_uuid(self.project_id),
+            weight: row.number("weight", self.weight)?,
+            settings: row.json("settings", self.settings)?,
+        };
+        let version = VersionId::from_uuid(self.version_id);
+        if let Some(entry) = wanted.last_mut().filter(|entry| entry.version == version) {
+            entry.wanted_by.push(wish);
+            return Ok(());
+        }
+        let row = Row::new("model_versions", self.version_id);
+        wanted.push(WantedVersion {
+            organization: OrganizationId::from_uuid(self.organization_id),
+            version,
+            manifest: row.json("manifest", self.manifest)?,
+            files: Vec::new(),
+            measured: measured(&row, self.resident_bytes, self.load_us, self.run_us)?
+                .ok_or_else(|| row.inconsistent("resident_bytes", Unmeasured))?,
+            wanted_by: vec![wish],
+        });
+        Ok(())
+    }
+}
