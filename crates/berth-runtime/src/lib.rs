@@ -1,1 +1,19 @@
-//! What happens in a runner: batching, and what a model's task does before and after.
+#![doc = include_str!("../README.md")]
+
+mod runtime;
+
+mod embeddings;
+mod oip;
+
+mod engine;
+mod offload;
+mod prove;
+mod work;
+
+mod failure;
+mod json;
+mod numbers;
+
+pub use failure::{Code, Failure};
+pub use prove::Proof;
+pub use runtime::{LoadError, Options, Runtime};

@@ -1,0 +1,304 @@
+//! How a graph is fed with token ids and how its output becomes vectors.
+
+use berth_domain::manifest::{Manifest, Pooling, TextEmbedding};
+use berth_domain::tensor::{Datatype, TensorSpec};
+use berth_inference::tensor::Elements;
+use berth_inference::{Interrupt, Session, Tensor};
+
+use super::{Row, batches};
+use crate::failure::{Code, Failure};
+
+/// Why a graph cannot embed texts.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It has an input that is none of those of text models.
+    #[error(
+        "the graph's input `{0}` is none that a text embedding model has: input_ids, attention_mask, token_type_ids, \
+         position_ids"
+    )]
+    UnknownInput(String),
+    /// It reads no token ids.
+    #[error("the graph has no input `input_ids`")]
+    NoTokens,
+    /// An input is of a type that token ids cannot have.
+    #[error("the graph's input `{name}` is {}, and token ids are INT64 or INT32", datatype.as_str())]
+    InputType {
+        /// The input.
+        name: String,
+        /// Its type.
+        datatype: Datatype,
+    },
+    /// It does not have the output that the manifest names.
+    #[error("the graph has no output `{0}`")]
+    NoOutput(String),
+    /// The output is of the wrong rank.
+    #[error("the graph's output `{name}` has {rank} dimensions, and the pooling needs {wanted}")]
+    OutputRank {
+        /// The output.
+        name: String,
+        /// How many dimensions it has.
+        rank: usize,
+        /// How many it has to have.
+        wanted: usize,
+    },
+    /// The output is not made of floats.
+    #[error("the graph's output `{name}` is {}, and vectors are made of floats", datatype.as_str())]
+    OutputType {
+        /// The output.
+        name: String,
+        /// Its type.
+        datatype: Datatype,
+    },
+}
+
+/// What an input of the graph gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Tokens,
+    Mask,
+    Types,
+    Positions,
+}
+
+/// How one graph is run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    inputs: Vec<(String, Role, Datatype)>,
+    output: String,
+    pooling: Pooling,
+    normalize: bool,
+    dimensions: usize,
+    padding: Option<u32>,
+    batch_tokens: usize,
+}
+
+impl Plan {
+    /// The plan for a graph with these inputs and outputs. Rows are padded with `padding_id` where that is safe; one run
+    /// reads at most `batch_tokens` tokens, padding included, unless a single row has more.
+    pub(crate) fn new(
+        manifest: &Manifest,
+        embedding: &TextEmbedding,
+        (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
+        padding_id: u32,
+        batch_tokens: usize,
+    ) -> Result<Self, Unfit> {
+        let inputs: Vec<_> = inputs.iter().map(role).collect::<Result<_, _>>()?;
+        let has = |wanted| inputs.iter().any(|(_, role, _)| *role == wanted);
+        if !has(Role::Tokens) {
+            return Err(Unfit::NoTokens);
+        }
+        let padding = (manifest.batching.padding_is_safe && has(Role::Mask)).then_some(padding_id);
+        let output = outputs.iter().find(|spec| spec.name == embedding.output);
+        let output = output.ok_or_else(|| Unfit::NoOutput(embedding.output.clone()))?;
+        let wanted = if embedding.pooling == Pooling::None { 2 } else { 3 };
+        if output.shape.len() != wanted {
+            return Err(Unfit::OutputRank {
+                name: output.name.clone(),
+                rank: output.shape.len(),
+                wanted,
+            });
+        }
+        if !matches!(
+            output.datatype,
+            Datatype::Fp32 | Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp64
+        ) {
+            return Err(Unfit::OutputType {
+                name: output.name.clone(),
+                datatype: output.datatype,
+            });
+        }
+        Ok(Self {
+            inputs,
+            output: embedding.output.clone(),
+            pooling: embedding.pooling,
+            normalize: embedding.normalize,
+            dimensions: usize::try_from(embedding.dimensions).unwrap_or(usize::MAX),
+            padding,
+            batch_tokens,
+        })
+    }
+
+    /// The vectors of these rows, one after the other, in the order of the rows.
+    pub(crate) fn embed(
+        &self,
+        session: &mut dyn Session,
+        rows: &[Row],
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f32>, Failure> {
+        let mut vectors = vec![0.0; rows.len() * self.dimensions];
+        for batch in batches::of(rows, self.padding.is_some(), self.batch_tokens) {
+            let rows_of_batch: Vec<&[u32]> = batch.iter().map(|&index| &*rows[index]).collect();
+            let states = self.run(session, &rows_of_batch, interrupt)?;
+            self.pool(&states, &rows_of_batch, |place, vector| {
+                let start = batch[place] * self.dimensions;
+                vectors[start..start + self.dimensions].copy_from_slice(vector);
+            })?;
+        }
+        Ok(vectors)
+    }
+
+    fn run(
+        &self,
+        session: &mut dyn Session,
+        rows: &[&[u32]],
+        interrupt: &Interrupt,
+    ) -> Result<Tensor, Failure> {
+        let length = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|(name, role, datatype)| Ok((name.as_str(), self.input(*role, *datatype, rows, length)?)))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let mut outputs = session.run(&inputs, &[&self.output], interrupt)?;
+        outputs
+            .pop()
+            .ok_or_else(|| Failure::new(Code::ModelFailed, "The model gave no output."))
+    }
+
+    fn input(
+        &self,
+        role: Role,
+        datatype: Datatype,
+        rows: &[&[u32]],
+        length: usize,
+    ) -> Result<Tensor, Failure> {
+        let padding = self.padding.unwrap_or(0);
+        let value = |row: &[u32], place: usize| match (role, row.get(place)) {
+            (Role::Tokens, token) => token.copied().unwrap_or(padding),
+            (Role::Mask, token) => u32::from(token.is_some()),
+            (Role::Types, _) => 0,
+            (Role::Positions, _) => u32::try_from(place).unwrap_or(u32::MAX),
+        };
+        let values = rows
+            .iter()
+            .flat_map(|row| (0..length).map(move |place| value(row, place)));
+        let elements: Elements = if datatype == Datatype::Int32 {
+            values.map(u32::cast_signed).collect::<Vec<i32>>().into()
+        } else {
+            values.map(i64::from).collect::<Vec<i64>>().into()
+        };
+        Tensor::new(vec![rows.len(), length], elements)
+            .map_err(|error| Failure::new(Code::Internal, error.to_string()))
+    }
+
+    /// Gives `take` the vector of each row.
+    fn pool(
+        &self,
+        states: &Tensor,
+        rows: &[&[u32]],
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> Result<(), Failure> {
+        let (shape, width) = (states.shape(), self.dimensions);
+        let fits = match (self.pooling, shape) {
+            (Pooling::None, &[count, found]) => count == rows.len() && found == width,
+            (Pooling::None, _) => false,
+            (_, &[count, length, found]) => {
+                count == rows.len() && found == width && rows.iter().all(|row| row.len() <= length)
+            }
+            _ => false,
+        };
+        if !fits {
+            return Err(Failure::new(
+                Code::ModelFailed,
+                format!(
+                    "The model's output `{}` is of shape {shape:?}, which does not hold {} vectors of {width} numbers.",
+                    self.output,
+                    rows.len()
+                ),
+            ));
+        }
+        let states = floats(states.elements())?;
+        let stride = if self.pooling == Pooling::None {
+            width
+        } else {
+            shape[1] * width
+        };
+        let mut vector = vec![0.0; width];
+        for (place, row) in rows.iter().enumerate() {
+            let state = &states[place * stride..(place + 1) * stride];
+            match self.pooling {
+                Pooling::None | Pooling::Cls => vector.copy_from_slice(&state[..width]),
+                Pooling::LastToken => {
+                    let last = row.len().saturating_sub(1) * width;
+                    vector.copy_from_slice(&state[last..last + width]);
+                }
+                Pooling::Mean => mean(&mut vector, &state[..row.len() * width], row.len()),
+            }
+            if self.normalize {
+                normalize(&mut vector);
+            }
+            if !vector.iter().all(|number| number.is_finite()) {
+                return Err(Failure::new(
+                    Code::ModelFailed,
+                    "The model gave a vector with numbers that are not finite.",
+                ));
+            }
+            take(place, &vector);
+        }
+        Ok(())
+    }
+}
+
+fn role(spec: &TensorSpec) -> Result<(String, Role, Datatype), Unfit> {
+    let role = match spec.name.as_str() {
+        "input_ids" => Role::Tokens,
+        "attention_mask" => Role::Mask,
+        "token_type_ids" => Role::Types,
+        "position_ids" => Role::Positions,
+        other => return Err(Unfit::UnknownInput(other.to_owned())),
+    };
+    match spec.datatype {
+        Datatype::Int64 | Datatype::Int32 => Ok((spec.name.clone(), role, spec.datatype)),
+        datatype => Err(Unfit::InputType {
+            name: spec.name.clone(),
+            datatype,
+        }),
+    }
+}
+
+fn floats(elements: &Elements) -> Result<std::borrow::Cow<'_, [f32]>, Failure> {
+    Ok(match elements {
+        Elements::Fp32(values) => values.into(),
+        Elements::Fp16(values) => values.iter().map(|value| value.to_f32()).collect(),
+        Elements::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "vectors are served in single precision"
+        )]
+        Elements::Fp64(values) => values.iter().map(|&value| value as f32).collect(),
+        other => {
+            let name = other.datatype().as_str();
+            return Err(Failure::new(
+                Code::ModelFailed,
+                format!("The model's vectors are {name}."),
+            ));
+        }
+    })
+}
+
+fn mean(vector: &mut [f32], states: &[f32], count: usize) {
+    vector.fill(0.0);
+    for state in states.chunks_exact(vector.len().max(1)) {
+        for (sum, value) in vector.iter_mut().zip(state) {
+            *sum += value;
+        }
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a row has fewer tokens than a float counts exactly"
+    )]
+    let count = count.max(1) as f32;
+    for sum in vector {
+        *sum /= count;
+    }
+}
+
+fn normalize(vector: &mut [f32]) {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    // A vector of zeros stays what it is.
+    let length = length.max(1e-12);
+    for value in vector {
+        *value /= length;
+    }
+}

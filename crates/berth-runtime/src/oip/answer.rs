@@ -1,0 +1,191 @@
+//! The body of the answer, written into one buffer.
+
+use berth_inference::Tensor;
+use berth_inference::tensor::Elements;
+
+use crate::failure::{Code, Failure};
+use crate::numbers::{self, NumberWriter};
+
+/// What the answer is headed with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    pub(crate) model: &'a str,
+    /// Empty when the answer shows none.
+    pub(crate) version: &'a str,
+    pub(crate) id: Option<&'a str>,
+}
+
+/// The answer with these outputs, as flat data. Fails when an output holds what JSON cannot.
+pub(crate) fn answer(names: Names<'_>, outputs: &[(String, Tensor)]) -> Result<String, Failure> {
+    let elements: usize = outputs.iter().map(|(_, tensor)| tensor.elements().len()).sum();
+    let mut out = String::with_capacity(256 + elements * 10);
+    let mut writer = NumberWriter::default();
+    out.push_str(r#"{"model_name":"#);
+    numbers::text(&mut out, names.model);
+    if !names.version.is_empty() {
+        out.push_str(r#","model_version":"#);
+        numbers::text(&mut out, names.version);
+    }
+    if let Some(id) = names.id {
+        out.push_str(r#","id":"#);
+        numbers::text(&mut out, id);
+    }
+    out.push_str(r#","outputs":["#);
+    for (index, (name, tensor)) in outputs.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_output(&mut out, &mut writer, name, tensor)?;
+    }
+    out.push_str("]}");
+    Ok(out)
+}
+
+fn write_output(
+    out: &mut String,
+    writer: &mut NumberWriter,
+    name: &str,
+    tensor: &Tensor,
+) -> Result<(), Failure> {
+    out.push_str(r#"{"name":"#);
+    numbers::text(out, name);
+    out.push_str(r#","datatype":""#);
+    out.push_str(tensor.datatype().as_str());
+    out.push_str(r#"","shape":["#);
+    list(out, tensor.shape(), |out, &extent| {
+        writer.integer(out, extent);
+        true
+    });
+    out.push_str(r#"],"data":["#);
+    let refused = match tensor.elements() {
+        Elements::Bool(values) => list(out, values, |out, &value| {
+            out.push_str(if value { "true" } else { "false" });
+            true
+        }),
+        Elements::Uint8(values) => integers(out, writer, values),
+        Elements::Uint16(values) => integers(out, writer, values),
+        Elements::Uint32(values) => integers(out, writer, values),
+        Elements::Uint64(values) => integers(out, writer, values),
+        Elements::Int8(values) => integers(out, writer, values),
+        Elements::Int16(values) => integers(out, writer, values),
+        Elements::Int32(values) => integers(out, writer, values),
+        Elements::Int64(values) => integers(out, writer, values),
+        Elements::Fp32(values) => list(out, values, |out, &value| writer.float(out, value)),
+        Elements::Fp64(values) => list(out, values, |out, &value| writer.float(out, value)),
+        Elements::Bytes(values) => list(out, values, |out, value| {
+            let text = std::str::from_utf8(value);
+            if let Ok(text) = text {
+                numbers::text(out, text);
+            }
+            text.is_ok()
+        }),
+        // Refused before the run; here for models whose description lies.
+        Elements::Fp16(_) | Elements::Bf16(_) => Some(0),
+    };
+    if let Some(index) = refused {
+        return Err(Failure::of(
+            Code::OutputNotRepresentable,
+            "outputs",
+            format!(
+                "Element {index} of the output `{name}` has no JSON form (NaN, infinity, or bytes that are no text); name \
+                 other `outputs`."
+            ),
+        ));
+    }
+    out.push_str("]}");
+    Ok(())
+}
+
+fn integers<T: itoa::Integer + Copy>(
+    out: &mut String,
+    writer: &mut NumberWriter,
+    values: &[T],
+) -> Option<usize> {
+    list(out, values, |out, &value| {
+        writer.integer(out, value);
+        true
+    })
+}
+
+/// Writes values with commas between them. Gives the index of the first one that `write` cannot write.
+fn list<T>(out: &mut String, values: &[T], mut write: impl FnMut(&mut String, &T) -> bool) -> Option<usize> {
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        if !write(out, value) {
+            return Some(index);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_domain::tensor::Datatype;
+    use berth_inference::tensor::Fill;
+    use berth_wire::oip::InferResponse;
+
+    use super::*;
+
+    const NAMES: Names<'_> = Names {
+        model: "m",
+        version: "3",
+        id: Some("r\"1"),
+    };
+
+    fn output(elements: impl Into<Elements>, shape: Vec<usize>) -> Vec<(String, Tensor)> {
+        vec![("y".to_owned(), Tensor::new(shape, elements).expect("fits"))]
+    }
+
+    #[test]
+    fn body_is_what_the_public_description_says() {
+        let body = answer(NAMES, &output(vec![1f32, -0.5], vec![1, 2])).expect("written");
+        let read: InferResponse = serde_json::from_str(&body).expect("a body");
+        assert_eq!(read.model_name, "m");
+        assert_eq!(read.model_version.as_deref(), Some("3"));
+        assert_eq!(read.id.as_deref(), Some("r\"1"));
+        assert!(
+            body.ends_with(r#""outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.0,-0.5]}]}"#),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn every_datatype_with_a_json_form_is_written() {
+        for &datatype in Datatype::ALL {
+            let tensor = Tensor::filled(datatype, Fill::One, vec![2]).expect("fits");
+            let body = answer(NAMES, &[("y".to_owned(), tensor)]);
+            if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) {
+                assert_eq!(body.expect_err("no JSON form").code, Code::OutputNotRepresentable);
+            } else {
+                let read: serde_json::Value = serde_json::from_str(&body.expect("written")).expect("JSON");
+                assert_eq!(read["outputs"][0]["data"].as_array().map(Vec::len), Some(2));
+            }
+        }
+    }
+
+    #[test]
+    fn scalars_and_empty_outputs_are_written() {
+        let body = answer(NAMES, &output(vec![7i64], vec![])).expect("written");
+        assert!(body.ends_with(r#""shape":[],"data":[7]}]}"#), "{body}");
+        let body = answer(NAMES, &output(Vec::<i64>::new(), vec![2, 0])).expect("written");
+        assert!(body.ends_with(r#""shape":[2,0],"data":[]}]}"#), "{body}");
+    }
+
+    #[test]
+    fn output_that_json_cannot_hold_is_named() {
+        for outputs in [
+            output(vec![0f32, f32::NAN], vec![2]),
+            output(vec![0f64, f64::INFINITY], vec![2]),
+            output(vec![b"fine".to_vec(), vec![0xff]], vec![2]),
+        ] {
+            let failure = answer(NAMES, &outputs).expect_err("no JSON form");
+            assert_eq!(failure.code, Code::OutputNotRepresentable);
+            assert!(
+                failure.message.starts_with("Element 1 of the output `y`"),
+                "{failure}"
+            );
+        }
+    }
+}
