@@ -161,7 +161,6 @@ fn missing_settings_are_told_for_the_process_that_needs_them() {
             "amqp.url",
             "artifacts.folder",
             "auth.peppers",
-            "auth.peppers[2].id",
             "auth.signing_keys"
         ]
     );
