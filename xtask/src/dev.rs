@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -13,6 +13,9 @@ use crate::{build, downloads, repository};
 
 /// Everything that `berth dev` keeps.
 const STATE: &str = ".berth";
+
+/// The folder of its Postgres in there.
+pub(crate) const DATABASE: &str = "postgres";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -33,36 +36,45 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.reset {
         reset(&state)?;
     }
-    let onnxruntime = downloads::onnxruntime()?;
-    let model = downloads::minilm()?;
-    let postgres = match Installation::find(None) {
-        Ok(installation) => installation.bin,
-        Err(_) if env::var_os(downloads::POSTGRES).is_none() => downloads::postgres()?.join("bin"),
-        Err(error) => return Err(error.into()),
-    };
     let programs = build::programs()?;
     let mut command = Command::new(&programs.berth);
-    command
-        .arg("dev")
-        .arg("--state")
-        .arg(&state)
-        .args(["--port", &arguments.port.to_string()])
-        .arg("--onnxruntime")
-        .arg(onnxruntime)
-        .arg("--postgres")
-        .arg(postgres)
-        .arg("--worker")
-        .arg(&programs.worker)
-        .arg("--demo-model")
-        .arg(model)
-        .args(&arguments.further);
+    add_arguments(&mut command, &state, arguments.port, &programs.worker)?;
+    command.args(&arguments.further);
     // In its place, so that Ctrl-C and the exit status are its own.
     Err(command.exec()).with_context(|| format!("starting `{}`", programs.berth.display()))
 }
 
+/// Adds the arguments of `berth dev`, downloading what they name where that is missing.
+pub(crate) fn add_arguments(command: &mut Command, state: &Path, port: u16, worker: &Path) -> Result<()> {
+    command
+        .arg("dev")
+        .arg("--state")
+        .arg(state)
+        .args(["--port", &port.to_string()])
+        .arg("--onnxruntime")
+        .arg(downloads::onnxruntime()?)
+        .arg("--postgres")
+        .arg(postgres_programs()?)
+        .arg("--worker")
+        .arg(worker)
+        .arg("--demo-model")
+        .arg(downloads::minilm()?);
+    Ok(())
+}
+
+/// The programs of the installed PostgreSQL, or of the pinned one where none is installed.
+fn postgres_programs() -> Result<PathBuf> {
+    match Installation::find(None) {
+        Ok(installation) => Ok(installation.bin),
+        // A named one that does not serve is an error, not a reason to take another.
+        Err(error) if env::var_os(downloads::POSTGRES).is_some() => Err(error.into()),
+        Err(_) => Ok(downloads::postgres()?.join("bin")),
+    }
+}
+
 fn reset(state: &Path) -> Result<()> {
     // The server's files may lie elsewhere when root runs it as another user.
-    postgres::remove(&state.join("postgres")).context("removing the database")?;
+    postgres::remove(&state.join(DATABASE)).context("removing the database")?;
     if state.exists() {
         fs::remove_dir_all(state).with_context(|| format!("removing `{}`", state.display()))?;
     }

@@ -6,6 +6,7 @@
     reason = "a command line tool talks to its terminal"
 )]
 
+mod bench;
 mod build;
 mod ci;
 mod command;
@@ -44,6 +45,9 @@ enum Task {
     Tidy,
     /// Run the tests that break things and take long, for a given time.
     Soak(test::SoakArguments),
+    /// Measure, and print the tables.
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
     /// Download what development and tests need, and print where it lies.
     Fetch,
     /// Start private Postgres, Redis and RabbitMQ servers and print the variables that lead tests to them.
@@ -72,6 +76,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Soak(arguments) => test::soak(&arguments),
+        Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Fetch => downloads::fetch(),
         Task::Servers(arguments) => servers::serve(&arguments),
         Task::Sqlx(arguments) => sqlx::run(&arguments),
