@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{command, interrupt, repository, sqlx, test, tidy};
+use crate::{command, generated, interrupt, repository, sqlx, test, tidy};
+
+/// Generators change nothing here.
+const CHECK: generated::Arguments = generated::Arguments { check: true };
 
 /// Runs all phases, going on after one that failed, so that one run shows everything that is wrong. Shows how long
 /// each took.
@@ -24,8 +27,24 @@ pub(crate) fn run() -> Result<()> {
             "warnings",
         ])
     })?;
+    // The generator is behind a feature that nothing else turns on.
+    phases.run("clippy of the generator", || {
+        cargo(&[
+            "clippy",
+            "--quiet",
+            "-p",
+            "berth-protocol",
+            "--features",
+            "generate",
+            "--bins",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    })?;
     phases.run("query data", || sqlx::run(&sqlx::Arguments { check: true }))?;
-    phases.run("protocol code", || generate_protocol(&["--check"]))?;
+    phases.run("protocol code", || generated::protocol(&CHECK))?;
+    phases.run("settings", || generated::settings(&CHECK))?;
     let report = phases.run("tests", || test::measure(&[]))?;
     phases.print();
     // Last, as the line that says how many tests there were and how many failed.
@@ -35,14 +54,6 @@ pub(crate) fn run() -> Result<()> {
         bail!("failed: {}", failed.join(", "));
     }
     tests.unwrap_or(Ok(()))
-}
-
-/// Checks or writes the Rust code of the protocol files.
-fn generate_protocol(arguments: &[&str]) -> Result<()> {
-    let mut words = vec!["run", "--quiet", "-p", "berth-protocol", "--features", "generate"];
-    words.extend(["--bin", "generate-protocol", "--"]);
-    words.extend(arguments);
-    cargo(&words)
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {

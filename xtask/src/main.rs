@@ -12,6 +12,7 @@ mod ci;
 mod command;
 mod dev;
 mod downloads;
+mod generated;
 mod interrupt;
 mod repository;
 mod servers;
@@ -56,6 +57,10 @@ enum Task {
     Servers(servers::Arguments),
     /// Write the query data of the store by compiling it against a migrated database.
     Sqlx(sqlx::Arguments),
+    /// Write the Rust code of the protocol files.
+    Protocol(generated::Arguments),
+    /// Write the commented default file and the schema of the settings.
+    Settings(generated::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -80,5 +85,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Fetch => downloads::fetch(),
         Task::Servers(arguments) => servers::serve(&arguments),
         Task::Sqlx(arguments) => sqlx::run(&arguments),
+        Task::Protocol(arguments) => generated::protocol(&arguments),
+        Task::Settings(arguments) => generated::settings(&arguments),
     }
 }

@@ -77,11 +77,7 @@ impl Account {
     /// Gives a folder and all in it to this account, if it belongs to another: the caller may have changed between
     /// two starts.
     pub(super) fn own(self, folder: &Path) -> Result<(), Error> {
-        let owner = match self {
-            Self::Caller => return Ok(()),
-            Self::UserNamespace => 0,
-            Self::Nobody => NOBODY,
-        };
+        let Some(owner) = self.user() else { return Ok(()) };
         let metadata = folder.metadata().map_err(Error::file("reading", folder))?;
         if metadata.uid() == owner {
             Ok(())
@@ -90,13 +86,31 @@ impl Account {
         }
     }
 
-    /// Whether this account can reach what lies in a folder, judged by the permissions on the way.
+    /// Whether this account can reach what lies in a folder, judged by the permissions on the way. Root in a user
+    /// namespace has no privileges over other users' files.
     pub(super) fn reaches(self, folder: &Path) -> bool {
-        self != Self::Nobody
-            || folder.ancestors().all(|step| {
-                step.metadata()
-                    .is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
+        let Some(user) = self.user() else { return true };
+        folder.ancestors().all(|step| {
+            step.metadata().is_ok_and(|metadata| {
+                let passing = if metadata.uid() == user {
+                    0o100
+                } else if metadata.gid() == user {
+                    0o010
+                } else {
+                    0o001
+                };
+                metadata.permissions().mode() & passing != 0
             })
+        })
+    }
+
+    /// The user, and group of the same number, that the system checks; unless it is the caller as he is.
+    fn user(self) -> Option<u32> {
+        match self {
+            Self::Caller => None,
+            Self::UserNamespace => Some(0),
+            Self::Nobody => Some(NOBODY),
+        }
     }
 }
 

@@ -198,6 +198,27 @@ fn root_without_user_namespaces_runs_it_as_nobody() {
     assert!(!home.exists(), "nothing is left elsewhere");
 }
 
+#[test]
+fn root_in_another_users_closed_folder_keeps_the_files_elsewhere() {
+    if Account::choose().expect("an account") != Account::UserNamespace {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("closed to others");
+    std::os::unix::fs::chown(folder.path(), Some(12_345), Some(12_345)).expect("root may");
+    let options = options(&folder);
+    let server = Server::start(&options).expect("the server starts");
+    assert_eq!(ask(&server, "SELECT 1"), "1");
+    server.stop().expect("the server stops");
+    let home = cluster::home(&options.data_dir);
+    assert_ne!(
+        home, options.data_dir,
+        "the files lie where root without privileges can reach them"
+    );
+    remove(&options.data_dir).expect("can be removed");
+    assert!(!home.exists(), "nothing is left elsewhere");
+}
+
 /// Runs in a process of its own, see below.
 const CHILD_VARIABLE: &str = "BERTH_LOCAL_SERVERS_TEST_FOLDER";
 
