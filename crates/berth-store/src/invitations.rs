@@ -159,6 +159,29 @@ impl Invitations<'_> {
         window.list(rows)
     }
 
+    /// The same, of one project; those into the whole organization are left out.
+    pub async fn list_of_project(
+        &mut self,
+        organization: OrganizationId,
+        project: ProjectId,
+        page: &Page<InvitationId>,
+    ) -> Result<List<Invitation>, Error> {
+        let window = Window::of(page);
+        let rows = fetch_window!(
+            &mut *self.0,
+            window,
+            InvitationRow,
+            "SELECT invitation_id, organization_id, project_id, email, role, role_id, invited_by, created_at,
+                expires_at, accepted_at, revoked_at
+            FROM invitations
+            WHERE organization_id = $4 AND project_id = $5 AND accepted_at IS NULL AND revoked_at IS NULL",
+            "invitation_id",
+            organization.as_uuid(),
+            project.as_uuid(),
+        )?;
+        window.list(rows)
+    }
+
     /// Notes that it was accepted. Answers whether it was neither accepted nor taken back before.
     pub async fn mark_accepted(
         &mut self,

@@ -140,6 +140,30 @@ impl Memberships<'_> {
         window.list(rows)
     }
 
+    /// The members of one project; those of the whole organization are left out.
+    pub async fn list_of_project(
+        &mut self,
+        organization: OrganizationId,
+        project: ProjectId,
+        page: &Page<MembershipId>,
+    ) -> Result<List<Member>, Error> {
+        let window = Window::of(page);
+        let rows = fetch_window!(
+            &mut *self.0,
+            window,
+            MemberRow,
+            "SELECT membership_id, organization_id, project_id, user_id, role, role_id, memberships.created_at,
+                email, name, disabled_at
+            FROM memberships
+            JOIN users USING (user_id)
+            WHERE organization_id = $4 AND project_id = $5",
+            "membership_id",
+            organization.as_uuid(),
+            project.as_uuid(),
+        )?;
+        window.list(rows)
+    }
+
     /// What `user` holds in the organization, with what it permits; memberships of deleted projects are left out.
     pub async fn of_user(&mut self, organization: OrganizationId, user: UserId) -> Result<Vec<Held>, Error> {
         let rows = sqlx::query_as!(

@@ -1,7 +1,7 @@
 //! Projects of an organization.
 
 use berth_domain::clock::Timestamp;
-use berth_domain::id::{OrganizationId, ProjectId};
+use berth_domain::id::{OrganizationId, ProjectId, UserId};
 use berth_domain::model::TenantStatus;
 use berth_domain::name::{Handle, Title};
 use sqlx::PgConnection;
@@ -130,6 +130,35 @@ impl Projects<'_> {
             WHERE organization_id = $4 AND deleted_at IS NULL",
             "project_id",
             organization.as_uuid(),
+        )?;
+        window.list(rows)
+    }
+
+    /// The projects of which `user` is a member; deleted ones are left out.
+    pub async fn list_of_user(
+        &mut self,
+        organization: OrganizationId,
+        user: UserId,
+        page: &Page<ProjectId>,
+    ) -> Result<List<Project>, Error> {
+        let window = Window::of(page);
+        let rows = fetch_window!(
+            &mut *self.0,
+            window,
+            ProjectRow,
+            "SELECT project_id, organization_id, name, title, cors_origins, created_at, suspended_at, deleted_at
+            FROM projects
+            WHERE organization_id = $4
+                AND deleted_at IS NULL
+                AND EXISTS (
+                    SELECT FROM memberships
+                    WHERE memberships.organization_id = projects.organization_id
+                        AND memberships.project_id = projects.project_id
+                        AND memberships.user_id = $5
+                )",
+            "project_id",
+            organization.as_uuid(),
+            user.as_uuid(),
         )?;
         window.list(rows)
     }

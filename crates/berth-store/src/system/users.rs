@@ -124,4 +124,19 @@ impl Users<'_> {
         .await?;
         at_most_one_row("users", done.rows_affected())
     }
+
+    /// The operators who may sign in, locked until the transaction ends, so that of two who remove the last two one comes
+    /// second and sees it.
+    pub async fn lock_operators(&mut self) -> Result<Vec<UserId>, Error> {
+        let operators = sqlx::query_scalar!(
+            "SELECT user_id
+            FROM users
+            WHERE operator AND disabled_at IS NULL
+            ORDER BY user_id
+            FOR NO KEY UPDATE",
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        Ok(operators.into_iter().map(UserId::from_uuid).collect())
+    }
 }
