@@ -26,8 +26,6 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("berth-local-servers", &[]),
     // logic
     ("berth-auth", &["berth-store", "berth-coordination"]),
-    ("berth-limits", &["berth-store", "berth-coordination"]),
-    ("berth-billing", &["berth-store"]),
     (
         "berth-serving",
         &[
@@ -47,8 +45,6 @@ const FLOORS: &[(&str, &[&str])] = &[
         "berth-api",
         &[
             "berth-auth",
-            "berth-limits",
-            "berth-billing",
             "berth-serving",
             "berth-store",
             "berth-coordination",
@@ -59,8 +55,6 @@ const FLOORS: &[(&str, &[&str])] = &[
         "berth-jobs",
         &[
             "berth-auth",
-            "berth-limits",
-            "berth-billing",
             "berth-serving",
             "berth-store",
             "berth-coordination",
@@ -77,8 +71,6 @@ const FLOORS: &[(&str, &[&str])] = &[
             "berth-api",
             "berth-jobs",
             "berth-auth",
-            "berth-limits",
-            "berth-billing",
             "berth-serving",
             "berth-store",
             "berth-coordination",
