@@ -20,6 +20,8 @@ pub struct Call<'a> {
     pub operation: Operation,
     /// The model's name as the caller wrote it.
     pub model: &'a str,
+    /// The version, where the protocol names it apart from the model.
+    pub version: Option<u32>,
     /// The body as it came.
     pub body: Bytes,
     /// How long the caller waits.
@@ -111,7 +113,7 @@ impl Inference {
     /// Runs `call` for `key`. A replica that cannot be reached is passed over for another, because the request has surely
     /// not started there; after that nothing is tried again. Dropping the future cancels the work in the runner.
     pub async fn infer(&self, clock: &dyn Clock, key: &KeyIdentity, call: Call<'_>) -> Result<Answer, Error> {
-        let target = self.router.resolve(key, call.model).await?;
+        let target = self.router.resolve(key, call.model, call.version).await?;
         let deadline = clock.now() + call.timeout;
         let request = InferRequest {
             request_id: call.request_id.to_owned(),
@@ -151,10 +153,7 @@ impl Inference {
         model: &str,
         version: Option<u32>,
     ) -> Result<Description, Error> {
-        let target = match version {
-            Some(number) => self.router.resolve(key, &format!("{model}@{number}")).await?,
-            None => self.router.resolve(key, model).await?,
-        };
+        let target = self.router.resolve(key, model, version).await?;
         Ok(Description {
             versions: target
                 .callable()

@@ -115,12 +115,17 @@ impl Router {
         }
     }
 
-    /// What `model` (`name`, or `name@number` for one version) leads to for `key`.
-    pub async fn resolve(&self, key: &KeyIdentity, model: &str) -> Result<Target, Error> {
+    /// What `model` (`name`, or `name@number` for one version) leads to for `key`; with `version`, that one.
+    pub async fn resolve(
+        &self,
+        key: &KeyIdentity,
+        model: &str,
+        version: Option<u32>,
+    ) -> Result<Target, Error> {
         let not_found = || Error::NotFound(model.to_owned());
         let (name, number) = match model.split_once('@') {
             Some((name, number)) => (name, Some(number.parse::<u32>().map_err(|_| not_found())?)),
-            None => (model, None),
+            None => (model, version),
         };
         if !key.admits_model(name) {
             return Err(not_found());
