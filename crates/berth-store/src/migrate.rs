@@ -82,7 +82,7 @@ pub async fn migrate(options: &MigrateOptions, random: &dyn Random) -> Result<()
     Ok(())
 }
 
-fn parse(url: &Secret) -> Result<PgConnectOptions, MigrateError> {
+pub(crate) fn parse(url: &Secret) -> Result<PgConnectOptions, MigrateError> {
     url.expose().parse().map_err(MigrateError::Url)
 }
 
@@ -141,7 +141,11 @@ async fn try_login(login: &PgConnectOptions) -> Result<(), sqlx::Error> {
     login.connect().await?.close().await
 }
 
-async fn set_password(owner: &mut PgConnection, role: &str, verifier: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn set_password(
+    owner: &mut PgConnection,
+    role: &str,
+    verifier: &str,
+) -> Result<(), sqlx::Error> {
     let statement = sqlx::query_scalar!(
         r#"SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text) AS "statement!""#,
         role,
@@ -178,7 +182,7 @@ async fn join(owner: &mut PgConnection, role: &str, side: Side) -> Result<(), Mi
 }
 
 /// Runs a statement that Postgres itself put together, quoting what it was given.
-async fn execute(owner: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
+pub(crate) async fn execute(owner: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(statement))
         .execute(owner)
         .await
