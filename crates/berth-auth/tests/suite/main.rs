@@ -1,0 +1,13 @@
+//! The suite over a real database.
+
+mod access;
+mod accounts;
+mod api_keys;
+mod authenticator;
+mod house;
+mod invitations;
+mod members;
+mod operators;
+mod organizations;
+mod sessions;
+mod throttle;
