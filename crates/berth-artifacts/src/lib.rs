@@ -10,6 +10,7 @@ mod blocking;
 mod hashing;
 mod writer;
 
+pub mod archive;
 pub mod cache;
 pub mod error;
 pub mod staging;
