@@ -63,6 +63,8 @@ metrics! {
         "Models loaded on this node, by reason.";
     RUNNER_EXITS_TOTAL = "berth_runner_exits_total", Counter, None,
         "Runners that ended, by reason.";
+    REPLICAS_UNPLACED = "berth_replicas_unplaced", Gauge, None,
+        "Replicas that deployments want and no worker has room for.";
     OUTBOX_MESSAGES = "berth_outbox_messages", Gauge, None,
         "Accepted work that waits to be relayed to the queue.";
     OUTBOX_OLDEST_SECONDS = "berth_outbox_oldest_seconds", Gauge, Some(Unit::Seconds),

@@ -1,0 +1,157 @@
+//! The relay: publishes what changes have written into the outbox. A message is removed in the transaction that claimed
+//! it, after the queue has confirmed it; so nothing is lost when the relay dies in between, and a message may come twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_domain::clock::Clock;
+use berth_domain::id::MessageId;
+use berth_queue::{Message, Queue};
+use berth_store::Store;
+use berth_store::system::outbox::OutboxMessage;
+use berth_telemetry::metrics::names;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// How the relay runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How often it looks whether something waits.
+    pub every: Duration,
+    /// Messages in one transaction, at most.
+    pub batch: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_millis(100),
+            batch: 100,
+        }
+    }
+}
+
+/// Why a batch was left waiting.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The outbox cannot be read or changed.
+    #[error("the outbox cannot be reached")]
+    Store(#[from] berth_store::Error),
+    /// The queue does not confirm; what it did confirm is removed.
+    #[error("the queue takes nothing")]
+    Queue(#[source] berth_queue::Error),
+}
+
+/// The relay. Several may run: each message is claimed by one.
+pub struct Relay {
+    store: Store,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+}
+
+impl Relay {
+    /// A relay from `store` to `queue`.
+    pub fn new(store: Store, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, options: Options) -> Self {
+        Self {
+            store,
+            queue,
+            clock,
+            options,
+        }
+    }
+
+    /// Runs until `shutdown`; a batch that is on its way is finished.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut tick = interval(self.options.every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            while !shutdown.is_cancelled() {
+                match self.batch().await {
+                    Ok(relayed) if relayed == self.options.batch as usize => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, source = ?std::error::Error::source(&error), "queued work waits in the outbox");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Relays what waits, up to one batch; tells how many messages left the outbox.
+    pub async fn batch(&self) -> Result<usize, Error> {
+        let mut tx = self.store.system().await?;
+        let claimed = tx.outbox().claim(self.options.batch).await?;
+        if claimed.is_empty() {
+            metrics::gauge!(names::OUTBOX_MESSAGES).set(0);
+            metrics::gauge!(names::OUTBOX_OLDEST_SECONDS).set(0);
+            return Ok(0);
+        }
+        let mut done: Vec<MessageId> = Vec::with_capacity(claimed.len());
+        let mut failure = None;
+        for message in claimed {
+            let id = message.id;
+            match self.queue.publish(&envelope(message)).await {
+                Ok(()) => done.push(id),
+                Err(error) if error.is_transient() => {
+                    failure = Some(error);
+                    break;
+                }
+                Err(error) => {
+                    tracing::error!(%error, message.id = %id, "queued work can never be published and is set aside");
+                    tx.outbox().park(id, &reason(&error)).await?;
+                }
+            }
+        }
+        tx.outbox().remove(&done).await?;
+        let backlog = tx.outbox().backlog().await?;
+        tx.commit().await?;
+        metrics::gauge!(names::OUTBOX_MESSAGES).set(u32::try_from(backlog.waiting).unwrap_or(u32::MAX));
+        let age = backlog
+            .oldest
+            .map_or(0, |oldest| (self.clock.now() - oldest).num_seconds().max(0));
+        metrics::gauge!(names::OUTBOX_OLDEST_SECONDS).set(u32::try_from(age).unwrap_or(u32::MAX));
+        match failure {
+            Some(error) => Err(Error::Queue(error)),
+            None => Ok(done.len()),
+        }
+    }
+}
+
+fn envelope(message: OutboxMessage) -> Message {
+    let OutboxMessage {
+        id,
+        kind,
+        version,
+        organization,
+        payload,
+        traceparent,
+        created_at,
+    } = message;
+    Message {
+        version,
+        id,
+        kind,
+        organization,
+        payload,
+        traceparent,
+        created_at,
+    }
+}
+
+/// The error with its causes, in one line.
+fn reason(error: &berth_queue::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
