@@ -1,1 +1,27 @@
-//! HTTP: routes, extractors, error bodies, OpenAPI.
+#![doc = include_str!("../README.md")]
+
+pub mod openapi;
+pub mod options;
+pub mod tls;
+
+mod answer;
+mod control;
+mod errors;
+mod extract;
+mod fallback;
+mod frame;
+mod inference;
+mod layers;
+mod metrics;
+mod oip;
+mod openai;
+mod operations;
+mod request;
+mod routes;
+mod server;
+mod services;
+mod state;
+
+pub use options::Options;
+pub use server::{Error, Server};
+pub use services::Services;

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 /// Named parameters of a request, a tensor or an answer.
 pub type Parameters = serde_json::Map<String, serde_json::Value>;
 
-/// Tensors for a model. It borrows from the body, and the numbers stay text until the tensor's type is known.
+/// Tensors for a model.
+//
+// It borrows from the body, and the numbers stay text until the tensor's type is known.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = OipInferRequest)]

@@ -1,0 +1,72 @@
+//! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/api-keys`
+
+use actix_web::post;
+use berth_auth::api_keys::KeyWish;
+use berth_domain::access::can;
+use berth_domain::address::AddressList;
+use berth_domain::id::ServiceAccountId;
+use berth_domain::name::{Handle, Title};
+use berth_domain::permission::PermissionSet;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::answer::Created;
+use crate::control::api_keys::KeyWithText;
+use crate::control::paths::ProjectPath;
+use crate::errors::{Failure, declare_errors, groups};
+use crate::extract::{InProject, JsonBody};
+
+/// A key that is wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateApiKey)]
+pub(crate) struct CreateKey {
+    /// What people read.
+    title: Title,
+    /// What it may do; at least one.
+    scopes: PermissionSet,
+    /// The names that it may call; all unless stated.
+    #[serde(default)]
+    models: Option<Vec<Handle>>,
+    /// The networks from which it may be used, in CIDR notation; everywhere unless stated.
+    #[serde(default)]
+    addresses: AddressList,
+    /// When it stops to hold by itself; never unless stated.
+    #[serde(default)]
+    expires_at: Option<DateTime<Utc>>,
+    /// The service account that holds it; the caller unless stated.
+    #[serde(default)]
+    service_account_id: Option<ServiceAccountId>,
+}
+
+declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY], PermissionBeyondOwn);
+
+/// Make an API key
+///
+/// Its text is shown in this answer and never again. A key may do no more than its maker.
+#[utoipa::path(
+    operation_id = "api_keys_create",
+    tag = "projects",
+    security(("bearer" = []), ("sign_in" = [])),
+    params(ProjectPath),
+    request_body = CreateKey,
+    responses((status = 201, description = "The key and its text.", body = KeyWithText), Errors)
+)]
+#[post("/api/v1/organizations/{organization_id}/projects/{project_id}/api-keys")]
+pub(crate) async fn create(
+    caller: InProject<can::KeysManage>,
+    body: JsonBody<CreateKey>,
+) -> Result<Created<KeyWithText>, Failure> {
+    let wanted = body.read().await?;
+    let wish = KeyWish {
+        title: wanted.title,
+        scopes: wanted.scopes,
+        models: wanted.models,
+        addresses: wanted.addresses,
+        expires_at: wanted.expires_at,
+        service_account: wanted.service_account_id,
+    };
+    let made = caller.auth.create_key(caller.proof(), wish).await?;
+    Ok(Created(made.into()))
+}

@@ -1,0 +1,37 @@
+//! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/service-accounts/{service_account_id}/disable`
+
+use actix_web::post;
+use actix_web::web::Json;
+use berth_domain::access::can;
+use berth_domain::id::ServiceAccountId;
+
+use crate::control::paths::ProjectPath;
+use crate::control::service_accounts::ServiceAccount;
+use crate::errors::{Failure, declare_errors, groups};
+use crate::extract::{InPath, InProject};
+
+declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT]);
+
+/// Disable a service account
+///
+/// Its keys stop within a second. Done again, it changes nothing.
+#[utoipa::path(
+    operation_id = "service_accounts_disable",
+    tag = "projects",
+    security(("bearer" = []), ("sign_in" = [])),
+    params(ProjectPath, ("service_account_id" = ServiceAccountId, Path, description = "The service account.")),
+    responses((status = 200, description = "The service account.", body = ServiceAccount), Errors)
+)]
+#[post(
+    "/api/v1/organizations/{organization_id}/projects/{project_id}/service-accounts/{service_account_id}/disable"
+)]
+pub(crate) async fn disable(
+    caller: InProject<can::KeysManage>,
+    account: InPath<ServiceAccountId>,
+) -> Result<Json<ServiceAccount>, Failure> {
+    let account = caller
+        .auth
+        .disable_service_account(caller.proof(), account.0)
+        .await?;
+    Ok(Json(account.into()))
+}

@@ -1,0 +1,18 @@
+//! What handlers take out of a request.
+
+mod body;
+mod caller;
+mod client;
+mod json;
+mod path;
+mod public;
+mod query;
+mod scope;
+
+pub(crate) use body::{FormBody, InferenceBody, JsonBody};
+pub(crate) use client::ClientName;
+pub(crate) use json::parse as parse_json;
+pub(crate) use path::InPath;
+pub(crate) use public::Public;
+pub(crate) use query::InQuery;
+pub(crate) use scope::{Authenticated, Calling, InOrganization, InProject, Operating, SignedIn};

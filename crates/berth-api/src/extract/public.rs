@@ -1,0 +1,31 @@
+//! Endpoints that everyone may call.
+
+use std::future::{Ready, ready};
+use std::ops::Deref;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::errors::Failure;
+use crate::services::Services;
+use crate::state::State;
+
+/// The services, for an endpoint that checks nothing: it must be meant for everyone.
+pub(crate) struct Public(State);
+
+impl Deref for Public {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        self.0.services()
+    }
+}
+
+impl FromRequest for Public {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(State::of(request).cloned().map(Self))
+    }
+}

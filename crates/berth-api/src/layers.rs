@@ -1,0 +1,15 @@
+//! What lies around every endpoint, the outermost first.
+
+mod compress;
+mod cors;
+mod failures;
+mod observe;
+mod record;
+
+pub(crate) use compress::compress;
+pub(crate) use cors::cors;
+pub(crate) use failures::failures;
+pub(crate) use observe::observe;
+
+#[cfg(test)]
+mod tests;

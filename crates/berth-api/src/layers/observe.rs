@@ -1,0 +1,181 @@
+//! The outermost layer: gives each request its id, survives its panic, and writes its log line and metrics.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
+use berth_domain::id::RequestId;
+use futures_util::FutureExt as _;
+use tracing::Instrument as _;
+
+use crate::errors::{Failure, Form};
+use crate::frame::Frame;
+use crate::layers::failures::render_error;
+use crate::layers::record::Record;
+use crate::request::{RequestContext, client_address};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+
+/// Runs the request inside; see the module.
+pub(crate) async fn observe(
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let context = context(&request)?;
+    let record = Record::begin(&request, context.clone());
+    let openai = context.form() == Form::OpenAi;
+    request.extensions_mut().insert(context.clone());
+    answer_head_like_get(&mut request);
+
+    let span = tracing::info_span!("request", request.id = %context.id());
+    let outcome = AssertUnwindSafe(next.call(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
+    let _entered = span.enter();
+
+    let mut response = match outcome {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Err(ready(render_error(&error, &context), &context, record)),
+        Err(panic) => return Err(panicked(panic.as_ref(), &context, record)),
+    };
+    tag(response.headers_mut(), &context, openai);
+    record.end(response.status(), response.request().match_pattern().as_deref());
+    Ok(response)
+}
+
+fn context(request: &ServiceRequest) -> Result<RequestContext, Failure> {
+    let frame = Frame::of(request.request())?;
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    Ok(RequestContext::new(
+        RequestId::new(frame.clock(), frame.random()),
+        client_address(peer, request.headers(), &frame.options().trusted_proxies),
+        traceparent(request.headers()),
+        Form::of(request.path(), request.headers()),
+    ))
+}
+
+/// The trace that the caller is in, if the header has the form of W3C Trace Context; anything else is ignored.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts.as_slice() else {
+        return None;
+    };
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let valid = hex(version, 2)
+        && *version != "ff"
+        && hex(trace, 32)
+        && !zero(trace)
+        && hex(parent, 16)
+        && !zero(parent)
+        && hex(flags, 2);
+    valid.then(|| text.to_owned())
+}
+
+/// Every address that answers GET answers HEAD: the same head, and the connection leaves out the body.
+fn answer_head_like_get(request: &mut ServiceRequest) {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+}
+
+fn tag(headers: &mut HeaderMap, context: &RequestContext, openai: bool) {
+    if let Ok(id) = HeaderValue::from_str(&context.id().to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if openai {
+        let elapsed = context.started().elapsed().as_millis();
+        headers.insert(
+            PROCESSING_MS,
+            HeaderValue::from(u64::try_from(elapsed).unwrap_or(u64::MAX)),
+        );
+    }
+}
+
+/// An answer that is ready although the request is gone.
+struct Ready(RefCell<Option<HttpResponse>>, StatusCode);
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "an answer with status {}", self.1)
+    }
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, out)
+    }
+}
+
+impl ResponseError for Ready {
+    fn status_code(&self) -> StatusCode {
+        self.1
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.0.take().unwrap_or_else(|| HttpResponse::new(self.1))
+    }
+}
+
+fn ready(mut response: HttpResponse, context: &RequestContext, record: Record) -> Error {
+    tag(response.headers_mut(), context, context.form() == Form::OpenAi);
+    let status = response.status();
+    record.end(status, None);
+    Ready(RefCell::new(Some(response)), status).into()
+}
+
+/// A panic is a bug: it is logged, and the caller learns that something went wrong and nothing else.
+fn panicked(panic: &(dyn Any + Send), context: &RequestContext, record: Record) -> Error {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    let failure = Failure::internal(format!("a handler panicked: {message}")).into();
+    ready(render_error(&failure, context), context, record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            HeaderName::from_static("traceparent"),
+            HeaderValue::from_str(text).expect("a header"),
+        );
+        traceparent(&headers)
+    }
+
+    #[test]
+    fn only_valid_traces_are_taken_over() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(parsed(good).as_deref(), Some(good));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Signs of life.
+
+pub(crate) mod live;
+pub(crate) mod ready;

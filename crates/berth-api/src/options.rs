@@ -1,0 +1,101 @@
+//! What the server is told at its start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use berth_domain::address::AddressList;
+use ipnet::IpNet;
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The URL under which clients reach the server, for the API description. Without it, wherever it was fetched from.
+    pub public_url: Option<String>,
+    /// Threads that serve requests; 0 is one for each core.
+    pub threads: usize,
+    /// Connections at the same time, over all threads.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request.
+    pub head_timeout: Duration,
+    /// How long a client may take to send a body that is held in memory.
+    pub body_timeout: Duration,
+    /// How long an upload may stand still.
+    pub upload_stall_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// The longest that one inference request may take.
+    pub inference_timeout: Duration,
+    /// How long running requests may take to end once the server is to stop.
+    pub shutdown_timeout: Duration,
+    /// Whether large answers are compressed for clients that ask for it.
+    pub compression: bool,
+    /// Whether `/openapi.json` and `/docs` are served.
+    pub documentation: bool,
+    /// Networks of proxies whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Who may read `/metrics`; an empty list admits everyone.
+    pub metrics_readers: AddressList,
+    /// Upper bounds on bodies.
+    pub body_limits: BodyLimits,
+    /// Web origins that may call everything. Projects list origins for inference themselves.
+    pub allowed_origins: Vec<String>,
+    /// TLS on the listener; without it, plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            threads: 0,
+            max_connections: 10_000,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_mins(1),
+            upload_stall_timeout: Duration::from_mins(1),
+            keep_alive: Duration::from_secs(75),
+            inference_timeout: Duration::from_mins(1),
+            shutdown_timeout: Duration::from_secs(30),
+            compression: true,
+            documentation: true,
+            trusted_proxies: Vec::new(),
+            metrics_readers: AddressList::default(),
+            body_limits: BodyLimits::default(),
+            allowed_origins: Vec::new(),
+            tls: None,
+        }
+    }
+}
+
+/// Upper bounds on bodies, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bodies on `/api`, other than uploads.
+    pub control: u64,
+    /// Bodies on `/v1` and `/v2`.
+    pub inference: u64,
+    /// One uploaded model file or archive.
+    pub upload: u64,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            control: 1 << 20,
+            inference: 32 << 20,
+            upload: 8 << 30,
+        }
+    }
+}
+
+/// Where the certificate is. Both files are read again when they change, and on SIGHUP.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// PEM file with the certificate and those between it and the root.
+    pub certificate_file: PathBuf,
+    /// PEM file with the private key.
+    pub key_file: PathBuf,
+}
