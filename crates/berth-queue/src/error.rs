@@ -31,6 +31,12 @@ pub enum Error {
         /// What was attempted.
         attempted: &'static str,
     },
+    /// The broker had no queue for the message: somebody deleted it. It is declared anew at the next attempt.
+    #[error("the broker returned a message of the kind `{kind}`, because its queue is gone")]
+    Unroutable {
+        /// The kind.
+        kind: String,
+    },
     /// The broker answered and refused; trying again will not help before somebody changes something.
     #[error("could not {attempted}: the broker refused")]
     Refused {
@@ -62,7 +68,10 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable { .. } | Self::Timeout { .. } | Self::NotAccepted { .. }
+            Self::Unavailable { .. }
+                | Self::Timeout { .. }
+                | Self::NotAccepted { .. }
+                | Self::Unroutable { .. }
         )
     }
 }

@@ -8,6 +8,7 @@
 //! There is one queue per kind of work ([`berth_domain::work`]). A message that can never be handled ends among the
 //! dead letters with the reason.
 
+pub mod amqp;
 pub mod consumer;
 pub mod delivery;
 pub mod error;
