@@ -183,9 +183,9 @@ impl Auth {
     /// Makes an account, as far as [`SignUpPolicy`] admits it, and signs in to it.
     pub async fn sign_up(&self, account: NewAccount, address: IpAddr) -> Result<SignedIn, SignUpError> {
         match (self.options().sign_up, &account.invitation) {
-            (SignUpPolicy::Closed, _) => return Err(SignUpError::Closed),
+            (SignUpPolicy::Closed, None) => return Err(SignUpError::Closed),
             (SignUpPolicy::Invite, None) => return Err(SignUpError::InvitationNeeded),
-            (SignUpPolicy::Invite, Some(_)) | (SignUpPolicy::Open, _) => {}
+            (SignUpPolicy::Closed | SignUpPolicy::Invite, Some(_)) | (SignUpPolicy::Open, _) => {}
         }
         self.throttles()
             .hit(&[Attempt::SignUpFrom(address)])
@@ -196,6 +196,11 @@ impl Auth {
             Some(token) => Some(self.find_invitation(token, &account.email).await??),
             None => None,
         };
+        if let (SignUpPolicy::Closed, Some(invitation)) = (self.options().sign_up, &invitation)
+            && !self.is_from_operator(invitation).await?
+        {
+            return Err(SignUpError::Closed);
+        }
         let hash = self.passwords().hash(&account.password).await?;
         let user = self.new_user(account.email, account.name);
         let mut tx = match &invitation {

@@ -21,7 +21,7 @@ use crate::tokens::{self, AccessTokens};
 /// Who may make an account of their own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SignUpPolicy {
-    /// Nobody: operators make accounts.
+    /// Nobody: operators make accounts, or invite people to make theirs.
     #[default]
     Closed,
     /// Whoever holds an invitation, for the invited address.

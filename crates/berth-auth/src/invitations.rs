@@ -257,6 +257,15 @@ impl Auth {
         Ok(check_open(&found.invitation, self.now()).map(|()| found))
     }
 
+    /// Whether a platform operator made the invitation.
+    pub(crate) async fn is_from_operator(&self, found: &FoundInvitation) -> Result<bool, berth_store::Error> {
+        let Some(inviter) = found.invitation.invited_by else {
+            return Ok(false);
+        };
+        let inviter = self.store().system().await?.users().show(inviter).await?;
+        Ok(inviter.is_some_and(|inviter| inviter.operator && inviter.disabled_at.is_none()))
+    }
+
     /// Makes `user` a member by an invitation, in a transaction that sees both. Of two who accept at the same time, the
     /// second finds it used.
     pub(crate) async fn accept(

@@ -1,12 +1,13 @@
 //! Organizations and projects.
 
+use berth_auth::accounts::NewAccount;
 use berth_auth::auth::SignUpPolicy;
 use berth_auth::organizations::{Error, OrganizationWish};
 use berth_auth::projects::{self, ProjectWish};
 use berth_domain::access::{Caller, can};
 use berth_store::projects::ProjectChange;
 
-use crate::house::{ADDRESS, House, email, first, person};
+use crate::house::{ADDRESS, House, account, email, first, person};
 
 fn wish(name: &str) -> OrganizationWish {
     OrganizationWish {
@@ -172,6 +173,36 @@ async fn operator_lists_and_deletes_organizations_and_makes_them_for_others() {
         .await
         .expect("is still there");
     assert!(deleted.deleted_at.is_some());
+}
+
+#[tokio::test]
+async fn invitation_by_an_operator_opens_a_closed_house() {
+    let house = House::new().await;
+    let operator = house.operator().await;
+    let operator = house.auth.authorize_operator(&operator).expect("an operator");
+    let closed = house.other(|options| options.sign_up = SignUpPolicy::Closed);
+    let address = email("ada@example.com");
+    let (_, invited) = closed
+        .create_organization_for(&operator, wish("acme"), &address)
+        .await
+        .expect("makes");
+    let invitation = invited.and_then(|invited| invited.token);
+    let ada = closed
+        .sign_up(
+            NewAccount {
+                invitation,
+                ..account("ada@example.com")
+            },
+            ADDRESS,
+        )
+        .await;
+    let ada = ada.expect("signs up");
+    let person = closed
+        .authenticate_token(ada.access.text.expose())
+        .await
+        .expect("holds");
+    let mine = closed.list_organizations(&person, &first()).await.expect("lists");
+    assert_eq!(mine.items.len(), 1);
 }
 
 #[tokio::test]
