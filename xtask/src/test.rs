@@ -171,7 +171,7 @@ impl Surroundings {
         println!("\nExamples in the documentation");
         let mut command = Command::new("cargo");
         command
-            .args(["test", "--quiet", "--workspace", "--doc"])
+            .args(["test", "--quiet", "--workspace", "--doc", "--no-fail-fast"])
             .current_dir(repository::root())
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         report::of_doctests(&mut command)
@@ -194,4 +194,19 @@ fn names_packages(selection: &[String]) -> bool {
 /// Runs a program to its end and tells whether it succeeded.
 fn succeeded(command: &mut Command) -> Result<bool> {
     Ok(command::status(command)?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_of_packages_is_told_from_a_filter() {
+        let names =
+            |words: &[&str]| names_packages(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert!(
+            names(&["-p", "berth-store"]) && names(&["-pberth-store"]) && names(&["--package=berth-store"])
+        );
+        assert!(!names(&["revoked_key"]) && !names(&["-E", "test(chaos)"]) && !names(&["--profile", "soak"]));
+    }
 }
