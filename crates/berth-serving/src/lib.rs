@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 pub mod deployments;
+pub mod gate;
 pub mod inference;
 pub mod models;
 pub mod planner;
 pub mod proving;
+pub mod recognition;
 pub mod routing;
 pub mod runner_client;
 pub mod surroundings;
+pub mod uploads;
 
 pub use crate::surroundings::Surroundings;
