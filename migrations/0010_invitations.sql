@@ -25,6 +25,7 @@ CREATE TABLE invitations (
     CONSTRAINT invitations_token_hash_check CHECK (octet_length(token_hash) = 32)
 );
 CREATE INDEX invitations_organization_id_idx ON invitations (organization_id, invitation_id);
+CREATE INDEX invitations_organization_id_project_id_idx ON invitations (organization_id, project_id);
 CREATE INDEX invitations_organization_id_role_id_idx ON invitations (organization_id, role_id);
 CREATE INDEX invitations_expires_at_idx ON invitations (expires_at);
 

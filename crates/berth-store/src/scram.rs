@@ -66,7 +66,7 @@ mod tests {
         let signature = mac(&BASE64.decode(server).expect("base64"), &[exchange.as_bytes()]);
         assert_eq!(
             BASE64.encode(signature),
-            "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJTRsj95G4="
+            "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
         );
     }
 }

@@ -55,6 +55,12 @@ impl Tx {
         Ok(self.0.commit().await?)
     }
 
+    /// Undoes the changes of this transaction. Dropping it does the same a little later; after this, what it had locked is
+    /// free.
+    pub async fn rollback(self) -> Result<(), Error> {
+        Ok(self.0.rollback().await?)
+    }
+
     fn connection(&mut self) -> &mut PgConnection {
         &mut self.0
     }
@@ -68,6 +74,12 @@ impl SystemTx {
     /// Makes the changes of this transaction last. Fails when Postgres cannot say that they do; then it is not known.
     pub async fn commit(self) -> Result<(), Error> {
         Ok(self.0.commit().await?)
+    }
+
+    /// Undoes the changes of this transaction. Dropping it does the same a little later; after this, what it had locked is
+    /// free.
+    pub async fn rollback(self) -> Result<(), Error> {
+        Ok(self.0.rollback().await?)
     }
 
     fn connection(&mut self) -> &mut PgConnection {

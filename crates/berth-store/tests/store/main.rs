@@ -1,0 +1,17 @@
+//! The store against a real, migrated database, reached by the roles of production.
+
+mod accounts;
+mod changes;
+mod deployments;
+mod idempotency;
+mod isolation;
+mod keys;
+mod migration;
+mod models;
+mod organizations;
+mod outages;
+mod outbox;
+mod schema;
+mod startup;
+mod sweeps;
+mod world;
