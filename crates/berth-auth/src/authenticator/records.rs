@@ -175,3 +175,93 @@ impl Records {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_domain::address::AddressList;
+    use berth_domain::clock::SystemClock;
+    use berth_domain::id::{OrganizationId, ProjectId};
+    use berth_domain::permission::PermissionSet;
+    use berth_domain::random::SystemRandom;
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn records() -> Records {
+        Records::new(10, Duration::from_mins(1), Duration::from_mins(1))
+    }
+
+    fn id(text: &str) -> PublicId {
+        text.parse().expect("a public id")
+    }
+
+    fn entry() -> Arc<Entry> {
+        Arc::new(Entry::new(KeyRecord {
+            key: ApiKeyId::new(&SystemClock, &SystemRandom),
+            public_id: "0123456789abcdef".to_owned(),
+            secret_hash: [0; 32],
+            pepper_id: "one".to_owned(),
+            secret_expires_at: None,
+            organization: OrganizationId::new(&SystemClock, &SystemRandom),
+            project: ProjectId::new(&SystemClock, &SystemRandom),
+            service_account: None,
+            scopes: PermissionSet::default(),
+            models: None,
+            addresses: AddressList::default(),
+            cors_origins: Vec::new(),
+            expires_at: None,
+            revoked_at: None,
+            bar: None,
+        }))
+    }
+
+    #[test]
+    fn what_was_loaded_is_kept() {
+        let (records, here, gone) = (records(), id("0123456789abcdef"), id("fedcba9876543210"));
+        records.keep(here, Some(&entry()), records.epoch());
+        records.keep(gone, None, records.epoch());
+        assert!(matches!(records.get(&here), Known::Present(_)));
+        assert!(matches!(records.get(&gone), Known::Absent));
+        records.keep(gone, Some(&entry()), records.epoch());
+        assert!(matches!(records.get(&gone), Known::Present(_)), "made meanwhile");
+    }
+
+    #[test]
+    fn record_that_was_loaded_while_something_was_dropped_is_not_kept() {
+        let (records, key) = (records(), id("0123456789abcdef"));
+        for drop in [&(|| records.invalidate(&[key])) as &dyn Fn(), &|| {
+            records.invalidate_all();
+        }] {
+            let epoch = records.epoch();
+            drop();
+            records.keep(key, Some(&entry()), epoch);
+            assert!(matches!(records.get(&key), Known::Nothing));
+        }
+    }
+
+    #[test]
+    fn dropping_one_key_leaves_the_others() {
+        let (records, one, other) = (records(), id("0123456789abcdef"), id("fedcba9876543210"));
+        for key in [one, other] {
+            records.keep(key, Some(&entry()), records.epoch());
+        }
+        records.invalidate(&[one]);
+        assert!(matches!(records.get(&one), Known::Nothing));
+        assert!(matches!(records.get(&other), Known::Present(_)));
+        records.invalidate_all();
+        assert!(matches!(records.get(&other), Known::Nothing));
+    }
+
+    #[test]
+    fn use_is_noted_once_with_its_latest_time() {
+        let (records, entry) = (records(), entry());
+        let begin = DateTime::UNIX_EPOCH;
+        let later = begin + TimeDelta::seconds(5);
+        records.note_use(&entry, later);
+        records.note_use(&entry, begin);
+        assert_eq!(records.take_used(), [(entry.identity.key, later)]);
+        assert_eq!(records.take_used(), []);
+        records.note_use(&entry, later + TimeDelta::seconds(1));
+        assert_eq!(records.take_used().len(), 1);
+    }
+}
