@@ -25,6 +25,7 @@ mod environment;
 mod line;
 mod process;
 
+pub mod hostile_models;
 pub mod onnx_models;
 
 pub use berth_local_servers as servers;
