@@ -131,8 +131,9 @@ impl Cache {
         // A model may have the same bytes under several paths.
         let sizes = files.iter().map(|file| (file.digest, file.size_bytes)).collect();
         let pins = self.shared.pin(sizes).await?;
-        futures_util::stream::iter(&pins.files)
-            .map(|(&digest, &size_bytes)| self.shared.obtain(organization, digest, size_bytes))
+        // By value: a stream that borrows from the map makes a future that no task can be spawned with.
+        futures_util::stream::iter(pins.files.clone())
+            .map(|(digest, size_bytes)| self.shared.obtain(organization, digest, size_bytes))
             .buffer_unordered(FETCHES_AT_ONCE)
             .try_collect::<()>()
             .await?;

@@ -13,7 +13,7 @@ use ort::environment::Environment;
 use crate::backend::{Backend, Model, Options, Session};
 use crate::error::Error;
 
-pub use library::OpenError;
+pub use library::{Library, OpenError};
 
 /// The ONNX Runtime library, opened. A process opens one; clones are the same.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl OnnxRuntime {
     ///
     /// Fails when the file is absent, is not ONNX Runtime, is too old, or when another one is open in this process.
     pub fn open(library: &Path) -> Result<Self, OpenError> {
-        library::open(library)
+        Library::load(library)?.start()
     }
 
     /// The version of the library, such as `1.32.0`.

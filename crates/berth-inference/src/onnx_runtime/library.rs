@@ -5,13 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use libloading::{Library, Symbol};
+use libloading::Symbol;
 use ort::logging::LogLevel;
 
 use crate::onnx_runtime::OnnxRuntime;
 
 /// What the library is called in descriptions.
 pub(crate) const NAME: &str = "ONNX Runtime";
+
+/// What turns the telemetry of the library off. Its official builds report to their maker unless it is set before they
+/// start, and no function of theirs comes early enough.
+const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
 /// The oldest second part of the version (`1.N`) that offers what is used here.
 const MINIMUM_MINOR: u32 = 24;
@@ -59,6 +63,11 @@ pub enum OpenError {
         /// The file that is open.
         path: PathBuf,
     },
+    /// The library would report to its maker.
+    #[error(
+        "official builds of ONNX Runtime report to their maker unless {NO_TELEMETRY}=1 is in the environment from the start"
+    )]
+    Telemetry,
     /// The library failed to start.
     #[error("ONNX Runtime could not be started")]
     Start(#[source] ort::Error),
@@ -67,82 +76,114 @@ pub enum OpenError {
 /// What is open in this process: the library can start one environment only, ever.
 static OPEN: Mutex<Option<(PathBuf, OnnxRuntime)>> = Mutex::new(None);
 
-pub(crate) fn open(library: &Path) -> Result<OnnxRuntime, OpenError> {
-    let path = library.canonicalize().map_err(|source| OpenError::Missing {
-        path: library.to_owned(),
-        source,
-    })?;
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((opened, runtime)) = &*open {
-        return if *opened == path {
-            Ok(runtime.clone())
-        } else {
-            Err(OpenError::AlreadyOpen { path: opened.clone() })
-        };
-    }
-    let runtime = start(&path)?;
-    *open = Some((path, runtime.clone()));
-    Ok(runtime)
+/// The ONNX Runtime library in memory, not started: it has no threads yet, so that a process can still shut itself into a
+/// sandbox in which the library's own files need not be reachable.
+#[derive(Debug)]
+pub struct Library {
+    path: PathBuf,
+    version: String,
+    /// Keeps the library in memory.
+    _handle: libloading::Library,
 }
 
-fn start(path: &Path) -> Result<OnnxRuntime, OpenError> {
-    let version = version(path)?;
-    if minor(&version).is_none_or(|minor| minor < MINIMUM_MINOR) {
-        return Err(OpenError::TooOld {
-            path: path.to_owned(),
+impl Library {
+    /// Loads the library in this file.
+    ///
+    /// Fails when the file is absent, is not ONNX Runtime, or is too old.
+    pub fn load(file: &Path) -> Result<Self, OpenError> {
+        let path = file.canonicalize().map_err(|source| OpenError::Missing {
+            path: file.to_owned(),
+            source,
+        })?;
+        let handle = load(&path)?;
+        let version = version(&handle).ok_or_else(|| OpenError::NotOnnxRuntime { path: path.clone() })?;
+        if minor(&version).is_none_or(|minor| minor < MINIMUM_MINOR) {
+            return Err(OpenError::TooOld { path, version });
+        }
+        Ok(Self {
+            path,
             version,
-        });
+            _handle: handle,
+        })
     }
-    // What could fail here was checked by `version`, with a better message.
-    let environment = ort::init_from(path)
-        .map_err(|error| OpenError::Start(ort::Error::new(error.to_string())))?
-        .with_name("berth")
-        .with_telemetry(false)
-        .with_logger(Arc::new(
-            |level: LogLevel, _: &str, _: &str, location: &str, message: &str| {
-                forward(level, location, message);
-            },
-        ))
-        .build()
-        .map_err(OpenError::Start)?;
-    // With a logger of one's own the runtime begins with the most talkative level.
-    environment.set_log_level(LogLevel::Warning);
-    Ok(OnnxRuntime {
-        environment,
-        version: format!("{NAME} {version}"),
+
+    /// The version of the library, such as `1.32.0`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Starts the library. Starting the same one again gives the same.
+    ///
+    /// Fails when another one is open in this process, when the environment does not turn its telemetry off, or when it
+    /// cannot start.
+    pub fn start(self) -> Result<OnnxRuntime, OpenError> {
+        if std::env::var_os(NO_TELEMETRY).is_none_or(|value| value != "1") {
+            return Err(OpenError::Telemetry);
+        }
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((opened, runtime)) = &*open {
+            return if *opened == self.path {
+                Ok(runtime.clone())
+            } else {
+                Err(OpenError::AlreadyOpen { path: opened.clone() })
+            };
+        }
+        // What could fail in this first step was checked by `load`, with a better message.
+        let environment = ort::init_from(&self.path)
+            .map_err(|error| OpenError::Start(ort::Error::new(error.to_string())))?
+            .with_name("berth")
+            .with_telemetry(false)
+            .with_logger(Arc::new(
+                |level: LogLevel, _: &str, _: &str, location: &str, message: &str| {
+                    forward(level, location, message);
+                },
+            ))
+            .build()
+            .map_err(OpenError::Start)?;
+        // With a logger of one's own the runtime begins with the most talkative level.
+        environment.set_log_level(LogLevel::Warning);
+        let runtime = OnnxRuntime {
+            environment,
+            version: format!("{NAME} {}", self.version),
+        };
+        *open = Some((self.path, runtime.clone()));
+        Ok(runtime)
+    }
+}
+
+#[expect(unsafe_code, reason = "loading a library runs its initializers")]
+fn load(path: &Path) -> Result<libloading::Library, OpenError> {
+    // SAFETY: the library is the one that the operator chose, so its initializers are meant to run.
+    unsafe { libloading::Library::new(path) }.map_err(|source| OpenError::NotALibrary {
+        path: path.to_owned(),
+        source,
     })
 }
 
 /// The version that the library tells, which only ONNX Runtime can.
 #[expect(unsafe_code, reason = "a library can only be asked through its symbols")]
-fn version(path: &Path) -> Result<String, OpenError> {
-    // SAFETY: loading runs the initializers of the library that the operator chose, which is what is wanted.
-    let library = unsafe { Library::new(path) }.map_err(|source| OpenError::NotALibrary {
-        path: path.to_owned(),
-        source,
-    })?;
-    let foreign = || OpenError::NotOnnxRuntime {
-        path: path.to_owned(),
-    };
+fn version(library: &libloading::Library) -> Option<String> {
     // SAFETY: every version of ONNX Runtime exports this function with this signature.
     let base: Symbol<'_, unsafe extern "C" fn() -> *const ort::sys::OrtApiBase> =
-        unsafe { library.get(b"OrtGetApiBase") }.map_err(|_| foreign())?;
+        unsafe { library.get(b"OrtGetApiBase") }.ok()?;
     // SAFETY: the function takes nothing and returns a pointer to a static structure.
-    let base = unsafe { base().as_ref() }.ok_or_else(foreign)?;
+    let base = unsafe { base().as_ref() }?;
     // SAFETY: the version is a static string that ends with a null byte.
     let version = unsafe { CStr::from_ptr((base.GetVersionString)()) };
-    version.to_str().map(str::to_owned).map_err(|_| foreign())
+    version.to_str().ok().map(str::to_owned)
 }
 
 fn minor(version: &str) -> Option<u32> {
     version.split('.').nth(1)?.parse().ok()
 }
 
+/// The library's warnings are about graphs that it rewrites and devices that are not there: nothing that an operator of
+/// many models could act on.
 fn forward(level: LogLevel, location: &str, message: &str) {
     match level {
         LogLevel::Verbose => tracing::trace!(target: "onnxruntime", location, "{message}"),
-        LogLevel::Info => tracing::debug!(target: "onnxruntime", location, "{message}"),
-        LogLevel::Warning => tracing::warn!(target: "onnxruntime", location, "{message}"),
+        LogLevel::Info => tracing::trace!(target: "onnxruntime", location, "{message}"),
+        LogLevel::Warning => tracing::debug!(target: "onnxruntime", location, "{message}"),
         LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "onnxruntime", location, "{message}"),
     }
 }

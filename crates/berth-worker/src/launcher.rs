@@ -1,0 +1,298 @@
+//! Starting a runner, waiting until it is ready, and ending it.
+
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use berth_domain::manifest::Manifest;
+use berth_sandbox::launch::{Launch, Lifeline};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::runner::{Event, Ready, SandboxMode, Settings};
+
+/// Variables of the environment that a runner needs; all others stay with the node, secrets among them.
+const ENVIRONMENT: [&str; 4] = [
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "RUST_BACKTRACE",
+];
+
+/// What the library wants to find in the environment: it must not report to its maker.
+pub(crate) const LIBRARY_ENVIRONMENT: [(&str, &str); 1] = [("ORT_DISABLE_TELEMETRY", "1")];
+
+/// A runner's reason is cut after so many bytes: it ends up in tables and answers.
+const REASON_LIMIT_BYTES: usize = 2000;
+
+/// How runners are started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher {
+    /// This very program.
+    pub(crate) program: PathBuf,
+    /// The folder of the sockets.
+    pub(crate) sockets: PathBuf,
+    pub(crate) library: PathBuf,
+    pub(crate) providers: Vec<String>,
+    pub(crate) threads: usize,
+    pub(crate) queue_requests: usize,
+    pub(crate) sandbox: SandboxMode,
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) load_timeout: Duration,
+    pub(crate) log_filter: String,
+    pub(crate) log_as_json: bool,
+}
+
+/// A runner that answers requests. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    socket: Socket,
+    ready: Ready,
+    loaded_in: Duration,
+    _lifeline: Lifeline,
+}
+
+/// Why there is no runner.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The node could not start it: the model is not at fault.
+    #[error("{attempt}")]
+    Launch {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It says itself why it cannot serve the model.
+    #[error("{0}")]
+    Refused(String),
+    /// It ended without a word.
+    #[error("The runner {0} while it loaded the model.")]
+    Ended(String),
+    /// It took too long.
+    #[error("The model was not loaded within {} s.", .0.as_secs())]
+    TooLong(Duration),
+}
+
+impl Launcher {
+    /// Starts a runner for the model in `folder`, with a socket called `name`, and waits until it is ready. Dropping the
+    /// future kills it.
+    pub(crate) async fn start(
+        &self,
+        name: &str,
+        folder: &Path,
+        manifest: &Manifest,
+    ) -> Result<Running, Error> {
+        let begun = Instant::now();
+        let settings = serde_json::to_vec(&self.settings(folder, manifest));
+        let settings = settings.map_err(|error| launch("writing the runner's settings")(error.into()))?;
+        let socket = Socket(self.sockets.join(format!("{name}.sock")));
+        let (mut child, lifeline) = self.spawn(&socket)?;
+        let announced = tokio::time::timeout(self.load_timeout, announced(&mut child, &settings));
+        let ready = match announced.await {
+            Err(_) => return Err(Error::TooLong(self.load_timeout)),
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(Some(Event::Ready(ready)))) => ready,
+            Ok(Ok(Some(Event::Failed { reason }))) => return Err(Error::Refused(shortened(reason))),
+            Ok(Ok(None)) => return Err(Error::Ended(ending(&mut child).await)),
+        };
+        Ok(Running {
+            child,
+            socket,
+            ready,
+            loaded_in: begun.elapsed(),
+            _lifeline: lifeline,
+        })
+    }
+
+    fn settings(&self, folder: &Path, manifest: &Manifest) -> Settings {
+        Settings {
+            folder: folder.to_owned(),
+            manifest: manifest.clone(),
+            library: self.library.clone(),
+            providers: self.providers.clone(),
+            threads: self.threads,
+            queue_requests: self.queue_requests,
+            sandbox: self.sandbox,
+            memory_bytes: self.memory_bytes,
+            log_filter: self.log_filter.clone(),
+            log_as_json: self.log_as_json,
+        }
+    }
+
+    /// The child alone holds the listening socket: when it is gone, connecting is refused at once.
+    fn spawn(&self, socket: &Socket) -> Result<(Child, Lifeline), Error> {
+        let mut hand_over = Launch::new();
+        let listener = UnixListener::bind(&socket.0).map_err(launch("making the runner's socket"))?;
+        let listener = hand_over.hand_over(listener);
+        let (lifeline, lifeline_number) = hand_over
+            .lifeline()
+            .map_err(launch("making the runner's lifeline"))?;
+        let mut command = std::process::Command::new(&self.program);
+        command
+            .arg("runner")
+            .args([
+                "--socket",
+                &listener.to_string(),
+                "--lifeline",
+                &lifeline_number.to_string(),
+            ])
+            .env_clear()
+            .envs(
+                ENVIRONMENT
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
+            .envs(LIBRARY_ENVIRONMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for the node, which then ends its runners in order.
+            .process_group(0);
+        hand_over.prepare(&mut command);
+        let mut command = Command::from(command);
+        let child = command
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(launch("starting the runner"))?;
+        Ok((child, lifeline))
+    }
+}
+
+impl Running {
+    /// Where it answers: `unix:` and a path.
+    pub(crate) fn address(&self) -> String {
+        format!("unix:{}", self.socket.0.display())
+    }
+
+    /// What it said of itself.
+    pub(crate) const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// How long it took from its start until it was ready.
+    pub(crate) const fn loaded_in(&self) -> Duration {
+        self.loaded_in
+    }
+
+    /// Its process id, while it lives.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until it ends by itself, and says in words how.
+    pub(crate) async fn ended(&mut self) -> String {
+        ending(&mut self.child).await
+    }
+
+    /// Lets it finish what it has, for at most `patience`, and ends it.
+    pub(crate) async fn stop(mut self, patience: Duration) {
+        if let Some(pid) = self.child.id()
+            && let Err(error) = terminate(pid)
+        {
+            tracing::warn!(%error, pid, "a runner could not be asked to end");
+        }
+        if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
+            tracing::warn!(
+                pid = self.child.id(),
+                "a runner did not finish in time and is killed"
+            );
+            if let Err(error) = self.child.kill().await {
+                tracing::error!(%error, "a runner could not be killed");
+            }
+        }
+    }
+}
+
+/// The path of a socket, removed when it is no longer used.
+#[derive(Debug)]
+struct Socket(PathBuf);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %self.0.display(), "a socket could not be removed");
+        }
+    }
+}
+
+/// Gives the child its settings and waits for its one line; `None` when it ends without.
+async fn announced(child: &mut Child, settings: &[u8]) -> Result<Option<Event>, Error> {
+    if let Some(mut input) = child.stdin.take() {
+        // A child that ended already is told of by its missing line.
+        let _ = input.write_all(settings).await;
+    }
+    let Some(output) = child.stdout.take() else {
+        return Ok(None);
+    };
+    let mut line = String::new();
+    let read = BufReader::new(output).read_line(&mut line).await;
+    read.map_err(launch("reading what the runner says"))?;
+    Ok(serde_json::from_str(&line).ok())
+}
+
+async fn ending(child: &mut Child) -> String {
+    match child.wait().await {
+        Ok(status) => in_words(status),
+        Err(error) => format!("ended, and nobody knows how ({error})"),
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(4) => "crashed (illegal instruction: is this processor too old for the library?)".to_owned(),
+        Some(6) => "was aborted by its library".to_owned(),
+        Some(7) => "crashed (bus error)".to_owned(),
+        Some(8) => "crashed (arithmetic error)".to_owned(),
+        Some(9) => "was killed, perhaps because memory ran out".to_owned(),
+        Some(11) => "crashed (memory fault)".to_owned(),
+        Some(31) => "was killed for a system call that the sandbox forbids".to_owned(),
+        Some(signal) => format!("was ended by signal {signal}"),
+        None => format!("ended with code {}", status.code().unwrap_or(-1)),
+    }
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > REASON_LIMIT_BYTES {
+        reason.truncate(reason.floor_char_boundary(REASON_LIMIT_BYTES));
+        reason.push('…');
+    }
+    reason
+}
+
+fn launch(attempt: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Launch { attempt, source }
+}
+
+/// Sends SIGTERM.
+fn terminate(pid: u32) -> io::Result<()> {
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_told_in_words() {
+        assert_eq!(in_words(ExitStatus::from_raw(11)), "crashed (memory fault)");
+        assert_eq!(in_words(ExitStatus::from_raw(3 << 8)), "ended with code 3");
+        assert_eq!(in_words(ExitStatus::from_raw(50)), "was ended by signal 50");
+    }
+
+    #[test]
+    fn long_reasons_are_cut_at_a_character() {
+        let cut = shortened("ü".repeat(2000));
+        assert!(cut.len() <= REASON_LIMIT_BYTES + 3 && cut.ends_with('…'));
+        assert_eq!(shortened("short".to_owned()), "short");
+    }
+}

@@ -1,0 +1,119 @@
+//! From settings to what each part takes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use berth_artifacts::store::S3Options;
+use berth_config::{Config, LogFormat};
+use berth_coordination::records::{Device, WorkerRecord};
+use berth_domain::clock::Timestamp;
+use berth_domain::id::WorkerId;
+use berth_telemetry::logging;
+
+use crate::doctor::Report;
+use crate::launcher::Launcher;
+use crate::machine;
+use crate::runner::SandboxMode;
+
+pub(super) fn logging(config: &Config) -> logging::Options {
+    logging::Options {
+        format: match config.telemetry.log_format {
+            LogFormat::Pretty => logging::Format::Pretty,
+            LogFormat::Json => logging::Format::Json,
+        },
+        filter: config.telemetry.log_level.clone(),
+    }
+}
+
+pub(super) fn artifacts(config: &Config) -> anyhow::Result<berth_artifacts::store::Options> {
+    if let Some(folder) = &config.artifacts.folder {
+        return Ok(berth_artifacts::store::Options::Folder(folder.clone()));
+    }
+    let s3 = config
+        .artifacts
+        .s3
+        .as_ref()
+        .context("no artifact store is configured")?;
+    let credentials = s3.access_key_id.clone().zip(s3.secret_access_key.clone());
+    Ok(berth_artifacts::store::Options::S3(S3Options {
+        bucket: s3.bucket.clone().context("no bucket is configured")?,
+        region: s3.region.clone().unwrap_or_default(),
+        endpoint: s3.endpoint.clone(),
+        prefix: s3.prefix.clone(),
+        credentials,
+        allow_http: s3.allow_http,
+        virtual_hosted_style: false,
+    }))
+}
+
+pub(super) fn cache(config: &Config) -> berth_artifacts::cache::Options {
+    berth_artifacts::cache::Options {
+        folder: config.worker.cache_folder.clone(),
+        limit_bytes: config.worker.cache_size.get(),
+    }
+}
+
+pub(super) fn redis(config: &Config) -> anyhow::Result<berth_coordination::redis::Options> {
+    Ok(berth_coordination::redis::Options {
+        url: config.redis.url.clone().context("no Redis is configured")?,
+        prefix: config.redis.prefix.clone(),
+        timeout: config.redis.timeout.get(),
+    })
+}
+
+pub(super) fn launcher(config: &Config, program: PathBuf, sockets: &Path) -> Launcher {
+    let worker = &config.worker;
+    let threads = match usize::from(worker.threads) {
+        0 => machine::processors(),
+        threads => threads,
+    };
+    let log = logging(config);
+    Launcher {
+        program,
+        sockets: sockets.to_owned(),
+        library: worker.onnxruntime_library.clone().unwrap_or_default(),
+        providers: vec!["cpu".to_owned()],
+        threads,
+        queue_requests: usize::try_from(worker.queue).unwrap_or(usize::MAX),
+        sandbox: match worker.sandbox {
+            berth_config::SandboxMode::Required => SandboxMode::Required,
+            berth_config::SandboxMode::BestEffort => SandboxMode::BestEffort,
+        },
+        memory_bytes: worker
+            .runner_memory
+            .or(worker.memory)
+            .map(berth_config::Size::get),
+        load_timeout: worker.load_timeout.get(),
+        log_as_json: log.format == logging::Format::Json,
+        log_filter: log.filter,
+    }
+}
+
+/// What the node says of itself.
+pub(super) fn worker_record(
+    config: &Config,
+    id: WorkerId,
+    report: &Report,
+    control_address: String,
+    now: Timestamp,
+) -> WorkerRecord {
+    let worker = &config.worker;
+    WorkerRecord {
+        id,
+        control_address,
+        hostname: worker.name.clone().unwrap_or_else(|| report.hostname.clone()),
+        devices: vec![Device {
+            kind: "cpu".to_owned(),
+            name: report.processor.clone(),
+            memory_bytes: report.memory_bytes,
+        }],
+        memory_bytes: worker
+            .memory
+            .map_or(report.memory_bytes / 10 * 8, berth_config::Size::get),
+        labels: worker.labels.clone(),
+        library_version: report.library_version.clone(),
+        protocol: berth_protocol::PROTOCOL_VERSION,
+        draining: false,
+        started_at: now,
+    }
+}

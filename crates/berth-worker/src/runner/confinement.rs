@@ -1,0 +1,47 @@
+//! What a process that holds a model may still reach.
+
+use std::path::{Path, PathBuf};
+
+use berth_sandbox::{Applied, Error, Mode, Sandbox};
+
+use super::SandboxMode;
+
+/// What the machine tells about itself, which the library looks up to choose its kernels. Named one by one, since the rest
+/// of these folders is nobody's business.
+const MACHINE: [&str; 4] = [
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+];
+
+/// How a process is shut in.
+#[derive(Debug)]
+pub(crate) struct Confinement<'a> {
+    /// The folder with the model's files.
+    pub(crate) folder: Option<&'a Path>,
+    /// The library; it is loaded already, and loads its providers from beside it when a model asks for one.
+    pub(crate) library: &'a Path,
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) mode: SandboxMode,
+}
+
+impl Confinement<'_> {
+    /// Shuts this process in, for good. It must not have other threads yet.
+    pub(crate) fn enter(&self) -> Result<Applied, Error> {
+        let mut read_only = vec![PathBuf::from("/proc/self")];
+        read_only.extend(self.folder.map(Path::to_owned));
+        read_only.extend(self.library.parent().map(Path::to_owned));
+        read_only.extend(MACHINE.iter().map(PathBuf::from).filter(|path| path.exists()));
+        let sandbox = Sandbox {
+            read_only,
+            memory_data_bytes: self.memory_bytes,
+            mode: match self.mode {
+                SandboxMode::Required => Mode::Required,
+                SandboxMode::BestEffort => Mode::BestEffort,
+            },
+            ..Sandbox::default()
+        };
+        sandbox.enter()
+    }
+}

@@ -1,0 +1,11 @@
+//! Runners and nodes as the processes that they are.
+
+mod models;
+mod node;
+mod nodes;
+mod runner;
+mod runners;
+
+#[path = "../../../berth-inference/tests/onnx_runtime/graph.rs"]
+#[expect(dead_code, reason = "its other users need all of it")]
+mod graph;

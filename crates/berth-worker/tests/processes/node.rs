@@ -1,0 +1,329 @@
+//! A node and its runners.
+
+use berth_coordination::records::ReplicaState;
+use berth_protocol::runner::Operation;
+use berth_protocol::worker::{File, ProveVersionRequest, StatusRequest};
+use berth_test_support::wait_until;
+
+use crate::models::{self, Model};
+use crate::nodes::{Site, control, lives, runner};
+use crate::runners::{LIMIT, is_busy, request, spin};
+
+const BODY: &str = r#"{"model":"m","input":"A man is playing a guitar."}"#;
+
+#[tokio::test]
+async fn assigned_version_is_fetched_held_and_taken_off_again() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::minilm()).await;
+    let (mut node, worker) = site.node().await;
+    assert_eq!(worker.protocol, berth_protocol::PROTOCOL_VERSION);
+    assert!(worker.library_version.starts_with("1."), "{worker:?}");
+    assert!(worker.memory_bytes > 0 && !worker.draining);
+
+    site.fleet
+        .assign(worker.id, std::slice::from_ref(&assignment))
+        .await
+        .expect("told");
+    let replica = site.ready().await;
+    assert_eq!((replica.version, replica.worker), (assignment.version, worker.id));
+    assert!(
+        replica.resident_bytes > 20 << 20 && replica.load_ms > 0,
+        "{replica:?}"
+    );
+    let response = runner(&replica)
+        .await
+        .infer(request(Operation::Embeddings, BODY))
+        .await;
+    assert_eq!(response.expect("an answer").into_inner().failure, None);
+
+    let status = control(&worker)
+        .await
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(status.worker, worker.id.to_string());
+    assert_eq!(
+        (status.replicas[0].state.as_str(), status.replicas[0].starts),
+        ("ready", 1)
+    );
+    let pid = status.replicas[0].pid;
+    assert!(lives(pid));
+
+    site.fleet.assign(worker.id, &[]).await.expect("told");
+    let gone = wait_until(LIMIT, || async {
+        site.fleet.replicas().await.expect("the fleet answers").is_empty()
+    });
+    gone.await.expect("it is taken off");
+    assert!(!lives(pid));
+    assert!(node.terminate().expect("it ends").success());
+    assert!(site.fleet.workers().await.expect("the fleet answers").is_empty());
+}
+
+#[tokio::test]
+async fn killed_runner_is_replaced_by_itself() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::minilm()).await;
+    let (_node, worker) = site.node().await;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    let first = site.ready().await;
+    let mut control = control(&worker).await;
+    let pid = control
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner()
+        .replicas[0]
+        .pid;
+    kill(pid);
+    let second = site
+        .replica(|replica| replica.state == ReplicaState::Ready && replica.address != first.address)
+        .await;
+    assert_eq!(second.id, first.id);
+    let response = runner(&second)
+        .await
+        .infer(request(Operation::Embeddings, BODY))
+        .await;
+    assert_eq!(response.expect("an answer").into_inner().failure, None);
+    let status = control
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(status.replicas[0].starts, 2);
+}
+
+#[tokio::test]
+async fn version_that_fails_again_and_again_is_reported_with_its_reason() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::broken()).await;
+    let (_node, worker) = site.node().await;
+    site.fleet
+        .assign(worker.id, std::slice::from_ref(&assignment))
+        .await
+        .expect("told");
+    let failed = |state: &ReplicaState| match state {
+        ReplicaState::Failed { reason } => Some(reason.clone()),
+        _ => None,
+    };
+    let replica = site.replica(|replica| failed(&replica.state).is_some()).await;
+    let reason = failed(&replica.state).expect("a reason");
+    assert!(reason.contains("model.onnx"), "{reason}");
+    let status = control(&worker)
+        .await
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(status.replicas[0].starts, 3);
+    // Asked for a fresh copy, the node tries anew.
+    let mut again = assignment;
+    again.generation = 2;
+    site.fleet.assign(worker.id, &[again]).await.expect("told");
+    site.replica(|fresh| fresh.id != replica.id).await;
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_fetched_are_told_of_and_tried_again() {
+    let site = Site::new().await;
+    let model = models::minilm();
+    let assignment = site.assignment(&model);
+    let (_node, worker) = site.node().await;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    site.replica(
+        |replica| matches!(&replica.state, ReplicaState::Failed { reason } if reason.contains("fetched")),
+    )
+    .await;
+    site.publish(&model).await;
+    site.ready().await;
+}
+
+#[tokio::test]
+async fn draining_node_lets_requests_finish_and_leaves() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::spinner()).await;
+    let (mut node, worker) = site.node().await;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    let replica = site.ready().await;
+    let pid = control(&worker)
+        .await
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner()
+        .replicas[0]
+        .pid;
+    let mut client = runner(&replica).await;
+    let request = tokio::spawn(async move { client.infer(spin(400_000)).await });
+    is_busy(pid).await;
+    let ended = tokio::task::spawn_blocking(move || node.terminate());
+    site.replica(|replica| replica.state == ReplicaState::Draining)
+        .await;
+    let response = request.await.expect("no panic").expect("an answer").into_inner();
+    assert_eq!(response.failure, None);
+    assert!(ended.await.expect("no panic").expect("it ends").success());
+    assert!(site.fleet.workers().await.expect("the fleet answers").is_empty());
+    assert!(site.fleet.replicas().await.expect("the fleet answers").is_empty());
+    let left: Vec<_> = std::fs::read_dir(site.sockets())
+        .expect("the folder is there")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn no_runner_outlives_a_node_that_is_killed() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::spinner()).await;
+    let (mut node, worker) = site.node().await;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    site.ready().await;
+    let pid = control(&worker)
+        .await
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner()
+        .replicas[0]
+        .pid;
+    node.kill().expect("it is killed");
+    wait_until(LIMIT, || async { !lives(pid) })
+        .await
+        .expect("the runner ends");
+    // Its lease runs out, and the next node clears its sockets away.
+    let gone = wait_until(LIMIT, || async {
+        site.fleet.workers().await.expect("the fleet answers").is_empty()
+    });
+    gone.await.expect("the lease runs out");
+    let (_next, _) = site.node().await;
+    assert_eq!(
+        std::fs::read_dir(site.sockets())
+            .expect("the folder is there")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn runner_sees_nothing_of_the_nodes_environment() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::spinner()).await;
+    let (_node, worker) = site.node().await;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    site.ready().await;
+    let pid = control(&worker)
+        .await
+        .status(StatusRequest {})
+        .await
+        .expect("an answer")
+        .into_inner()
+        .replicas[0]
+        .pid;
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).expect("it lives");
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(
+        !environment.contains("BERTH_") && !environment.contains("HOME="),
+        "{environment}"
+    );
+}
+
+#[tokio::test]
+async fn version_is_proved_measured_and_let_go() {
+    let site = Site::new().await;
+    let minilm = models::minilm();
+    let assignment = site.publish(&minilm).await;
+    let (_node, worker) = site.node().await;
+    let mut control = control(&worker).await;
+    let request = proof(&site, &minilm);
+    let answer = control.prove(request).await.expect("an answer").into_inner();
+    assert!(
+        answer.ok && answer.warnings.is_empty() && answer.reason.is_empty(),
+        "{answer:?}"
+    );
+    assert!(
+        answer.resident_bytes > 20 << 20 && answer.load_us > 0 && answer.run_us > 0,
+        "{answer:?}"
+    );
+    assert!(site.fleet.replicas().await.expect("the fleet answers").is_empty());
+    drop(assignment);
+}
+
+#[tokio::test]
+async fn version_that_cannot_be_loaded_fails_its_proof_in_words() {
+    let site = Site::new().await;
+    let broken = models::broken();
+    site.publish(&broken).await;
+    let (_node, worker) = site.node().await;
+    let answer = control(&worker)
+        .await
+        .prove(proof(&site, &broken))
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert!(!answer.ok);
+    assert!(answer.reason.contains("model.onnx"), "{}", answer.reason);
+}
+
+#[tokio::test]
+async fn proof_without_files_is_the_nodes_trouble_and_not_the_models() {
+    let site = Site::new().await;
+    let (_node, worker) = site.node().await;
+    let status = control(&worker)
+        .await
+        .prove(proof(&site, &models::broken()))
+        .await;
+    assert_eq!(status.expect_err("no answer").code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn proof_that_spins_ends_with_its_deadline() {
+    let site = Site::new().await;
+    let spinner = models::spinner();
+    site.publish(&spinner).await;
+    let (_node, worker) = site.node().await;
+    let mut request = proof(&site, &spinner);
+    request.deadline_unix_ms = 1;
+    let status = control(&worker)
+        .await
+        .prove(request)
+        .await
+        .expect_err("no answer");
+    assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn node_without_its_library_says_so_and_does_not_start() {
+    let site = Site::new().await;
+    let mut command = site.command();
+    command.env("BERTH_WORKER__ONNXRUNTIME_LIBRARY", "/no/such/library.so");
+    let output = tokio::task::spawn_blocking(move || command.output().expect("it starts"))
+        .await
+        .expect("no panic");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("there is no ONNX Runtime library at /no/such/library.so"),
+        "{said}"
+    );
+}
+
+fn proof(site: &Site, model: &Model) -> ProveVersionRequest {
+    let assignment = site.assignment(model);
+    let file = |file: berth_domain::model::ModelFile| File {
+        path: file.path,
+        digest: file.digest.to_string(),
+        size_bytes: file.size_bytes,
+    };
+    ProveVersionRequest {
+        organization: site.organization.to_string(),
+        version: assignment.version.to_string(),
+        manifest_json: serde_json::to_string(&assignment.manifest).expect("serializes"),
+        files: assignment.files.into_iter().map(file).collect(),
+        deadline_unix_ms: 0,
+    }
+}
+
+/// Kills a process that is no child of this one.
+fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::KILL).expect("it lives");
+}

@@ -1,0 +1,178 @@
+//! One runner.
+
+use std::time::Duration;
+
+use berth_protocol::runner::{DescribeRequest, Operation, ProveRequest};
+use serde_json::{Value, json};
+
+use crate::models;
+use crate::runners::{LIMIT, Runner, is_busy, is_idle, request, spin};
+
+#[tokio::test]
+async fn minilm_answers_with_the_known_vector_through_the_socket() {
+    let mut runner = Runner::start(&models::minilm());
+    let ready = runner.event();
+    assert_eq!(ready["event"], "ready");
+    assert_eq!(ready["providers"], json!(["cpu"]));
+    assert!(
+        ready["resident_bytes"]
+            .as_u64()
+            .is_some_and(|bytes| bytes > 20 << 20),
+        "{ready}"
+    );
+    assert!(
+        ready["sandbox"]
+            .as_str()
+            .is_some_and(|text| text.contains("seccomp")),
+        "{ready}"
+    );
+
+    let mut client = runner.client().await;
+    let body = r#"{"model":"m","input":"A man is playing a guitar."}"#;
+    let response = client
+        .infer(request(Operation::Embeddings, body))
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(response.failure, None);
+    assert!(response.compute_us > 0);
+    let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
+    let vector: Vec<f64> = serde_json::from_value(answer["data"][0]["embedding"].clone()).expect("numbers");
+    for (value, known) in vector
+        .iter()
+        .zip([0.01939, -0.00235, -0.00788, -0.06321, -0.16841])
+    {
+        assert!((value - known).abs() < 2e-4, "{:?}", &vector[..5]);
+    }
+
+    let described = client
+        .describe(DescribeRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(described.inputs.len(), 3);
+    assert_eq!(described.outputs[0].dims, [-1, -1, 384]);
+    assert_eq!(described.protocol, berth_protocol::PROTOCOL_VERSION);
+
+    let proof = client
+        .prove(ProveRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert!(proof.ok && proof.warnings.is_empty(), "{proof:?}");
+}
+
+#[tokio::test]
+async fn bad_request_is_answered_and_not_an_error_of_the_connection() {
+    let runner = Runner::ready(&models::minilm());
+    let mut client = runner.client().await;
+    let response = client
+        .infer(request(Operation::Embeddings, "{"))
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(response.failure.expect("a failure").code, "invalid_json");
+}
+
+#[tokio::test]
+async fn model_that_cannot_be_loaded_is_told_in_words() {
+    let model = models::broken();
+    let mut runner = Runner::start(&model);
+    let event = runner.event();
+    assert_eq!(event["event"], "failed");
+    let reason = event["reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("model.onnx") && !reason.contains("/tmp"),
+        "{reason}"
+    );
+    assert_eq!(runner.ended().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn memory_ceiling_makes_loading_fail_and_not_the_machine() {
+    let mut runner = Runner::start_with(&models::minilm(), &json!({"memory_bytes": 32 << 20}));
+    let mut line = String::new();
+    let ended = tokio::time::timeout(LIMIT, runner.ended())
+        .await
+        .expect("it ends");
+    assert!(!ended.success(), "{ended}");
+    std::io::Read::read_to_string(runner.output(), &mut line).expect("UTF-8");
+    assert!(!line.contains("ready"), "{line}");
+}
+
+#[tokio::test]
+async fn runner_ends_when_its_node_is_gone() {
+    let mut runner = Runner::ready(&models::spinner());
+    drop(runner.lifeline.take());
+    runner.ended().await;
+}
+
+#[tokio::test]
+async fn runner_killed_in_the_middle_of_a_request_is_an_error_at_once() {
+    let mut runner = Runner::ready(&models::spinner());
+    let mut client = runner.client().await;
+    let request = tokio::spawn(async move { client.infer(spin(i64::MAX)).await });
+    is_busy(runner.pid()).await;
+    runner.kill();
+    let status = tokio::time::timeout(LIMIT, request)
+        .await
+        .expect("it does not hang")
+        .expect("no panic");
+    let status = status.expect_err("there is no answer");
+    // Which of these it is depends on which side of the connection notices first.
+    let lost = [
+        tonic::Code::Unavailable,
+        tonic::Code::Unknown,
+        tonic::Code::Cancelled,
+        tonic::Code::Internal,
+    ];
+    assert!(lost.contains(&status.code()), "{status:?}");
+    runner.ended().await;
+    assert!(runner.connect().await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn caller_that_goes_away_stops_the_run() {
+    let runner = Runner::ready(&models::spinner());
+    let mut client = runner.client().await;
+    let abandoned = tokio::spawn({
+        let mut client = client.clone();
+        async move { client.infer(spin(i64::MAX)).await }
+    });
+    is_busy(runner.pid()).await;
+    abandoned.abort();
+    is_idle(runner.pid()).await;
+    let response = client.infer(spin(3)).await.expect("an answer").into_inner();
+    assert_eq!(response.failure, None);
+}
+
+#[tokio::test]
+async fn deadline_stops_the_run() {
+    let runner = Runner::ready(&models::spinner());
+    let mut client = runner.client().await;
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    let mut request = spin(i64::MAX);
+    request.deadline_unix_ms = u64::try_from((now + Duration::from_millis(300)).as_millis()).expect("fits");
+    let response = tokio::time::timeout(LIMIT, client.infer(request))
+        .await
+        .expect("it does not hang");
+    let response = response.expect("an answer").into_inner();
+    assert_eq!(response.failure.expect("a failure").code, "deadline_exceeded");
+    is_idle(runner.pid()).await;
+}
+
+#[tokio::test]
+async fn told_to_end_a_runner_finishes_what_it_has() {
+    let mut runner = Runner::ready(&models::spinner());
+    let mut client = runner.client().await;
+    // Long enough to be under way when the signal comes, short enough to end.
+    let request = tokio::spawn(async move { client.infer(spin(200_000)).await });
+    is_busy(runner.pid()).await;
+    runner.terminate();
+    let response = tokio::time::timeout(LIMIT, request)
+        .await
+        .expect("it does not hang")
+        .expect("no panic");
+    assert_eq!(response.expect("an answer").into_inner().failure, None);
+    assert!(runner.ended().await.success());
+}
