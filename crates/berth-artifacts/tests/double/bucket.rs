@@ -2,6 +2,7 @@
 //! right key id, but not the signature.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
@@ -91,9 +92,9 @@ async fn converse(stream: TcpStream, contents: &Mutex<Contents>) -> anyhow::Resu
         let response = contents.lock().expect("whole").answer(&request);
         let mut text = format!("HTTP/1.1 {}\r\n", response.status);
         for (name, value) in &response.headers {
-            text += &format!("{name}: {value}\r\n");
+            write!(text, "{name}: {value}\r\n")?;
         }
-        text += &format!("content-length: {}\r\n\r\n", response.body.len());
+        write!(text, "content-length: {}\r\n\r\n", response.body.len())?;
         stream.write_all(text.as_bytes()).await?;
         if !head {
             let sent = response.sent.unwrap_or(response.body.len());
