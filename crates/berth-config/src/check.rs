@@ -126,9 +126,9 @@ impl Check<'_> {
 
     /// A name that becomes part of keys, queues or subjects elsewhere.
     pub(crate) fn plain_name(&mut self, field: &str, name: &str) {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            self.problem(field, "must have 1 to 64 letters, digits, `-`, `_` and `.`");
+            self.problem(field, "must have 1 to 64 letters, digits, `-`, `_`, `.` and `:`");
         }
     }
 

@@ -30,7 +30,6 @@ pub use sections::http::{BodyLimits, Cors, Http, Tls};
 pub use sections::mail::{Mail, MailSecurity};
 pub use sections::redis::Redis;
 pub use sections::sandbox::SandboxMode;
-pub use sections::serving::Serving;
 pub use sections::tasks::Tasks;
 pub use sections::telemetry::{LogFormat, Telemetry};
 pub use sections::worker::Worker;
@@ -65,8 +64,6 @@ pub struct Config {
     pub mail: Mail,
     /// The check of uploaded files. It runs in a process without rights, before any runtime opens a file.
     pub gate: Gate,
-    /// How requests find their model.
-    pub serving: Serving,
     /// The background work of `berth tasks`. Any number of such processes may run; what only one may do is held by a lease.
     pub tasks: Tasks,
     /// A node that holds models: `berth-worker node`.

@@ -4,7 +4,7 @@ use serde::de::{self, DeserializeOwned, Visitor};
 use serde_json::{Map, Value};
 
 use crate::Config;
-use crate::sections::{amqp, artifacts, auth, coordination, database, gate, http, mail, redis, serving};
+use crate::sections::{amqp, artifacts, auth, coordination, database, gate, http, mail, redis};
 use crate::sections::{tasks, telemetry, worker};
 
 /// The JSON schema of the settings file, as it is committed to `docs/berth.schema.json`.
@@ -37,7 +37,6 @@ pub(crate) fn groups() -> Vec<(&'static str, &'static [&'static str])> {
         ("auth.signing_keys", fields::<auth::SigningKey>()),
         ("mail", fields::<mail::Mail>()),
         ("gate", fields::<gate::Gate>()),
-        ("serving", fields::<serving::Serving>()),
         ("tasks", fields::<tasks::Tasks>()),
         ("worker", fields::<worker::Worker>()),
         ("telemetry", fields::<telemetry::Telemetry>()),

@@ -10,7 +10,6 @@ pub(crate) mod http;
 pub(crate) mod mail;
 pub(crate) mod redis;
 pub(crate) mod sandbox;
-pub(crate) mod serving;
 pub(crate) mod tasks;
 pub(crate) mod telemetry;
 pub(crate) mod worker;
@@ -26,7 +25,7 @@ pub(crate) trait Section {
 
 /// Settles every section for one process.
 pub(crate) fn settle(config: &mut Config, process: Process, origins: &Origins, problems: &mut Vec<Problem>) {
-    let mut sections: [(&str, &mut dyn Section); 13] = [
+    let mut sections: [(&str, &mut dyn Section); 12] = [
         ("http", &mut config.http),
         ("database", &mut config.database),
         ("redis", &mut config.redis),
@@ -36,7 +35,6 @@ pub(crate) fn settle(config: &mut Config, process: Process, origins: &Origins, p
         ("auth", &mut config.auth),
         ("mail", &mut config.mail),
         ("gate", &mut config.gate),
-        ("serving", &mut config.serving),
         ("tasks", &mut config.tasks),
         ("worker", &mut config.worker),
         ("telemetry", &mut config.telemetry),

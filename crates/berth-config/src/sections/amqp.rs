@@ -24,8 +24,8 @@ pub struct Amqp {
     pub prefix: String,
     /// Messages that one process takes at the same time. More keep it busy while some wait; fewer spread work better.
     pub prefetch: u16,
-    /// How long connecting may take.
-    pub connect_timeout: Span,
+    /// How long one operation may take, connecting included.
+    pub timeout: Span,
 }
 
 impl Default for Amqp {
@@ -35,7 +35,7 @@ impl Default for Amqp {
             url_file: None,
             prefix: "berth".to_owned(),
             prefetch: 16,
-            connect_timeout: Span::seconds(5),
+            timeout: Span::seconds(5),
         }
     }
 }
@@ -52,6 +52,6 @@ impl Section for Amqp {
         }
         check.plain_name("prefix", &self.prefix);
         check.at_least_one("prefetch", self.prefetch);
-        check.some_time("connect_timeout", self.connect_timeout);
+        check.some_time("timeout", self.timeout);
     }
 }

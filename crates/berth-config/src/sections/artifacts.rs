@@ -75,7 +75,7 @@ pub struct S3 {
     /// What the name of every object begins with. Two installations in one bucket need two prefixes.
     #[schemars(example = &"production")]
     pub prefix: Option<String>,
-    /// Region of the bucket.
+    /// Region of the bucket; servers that know no regions take any.
     #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
     /// URL of the server, where it is not AWS.
@@ -92,6 +92,8 @@ pub struct S3 {
     pub secret_access_key_file: Option<PathBuf>,
     /// Whether the endpoint may be plain `http://`. Model files then cross the network in the clear.
     pub allow_http: bool,
+    /// Whether the bucket is part of the host name (`bucket.host/object`) rather than of the path (`host/bucket/object`).
+    pub virtual_hosted_style: bool,
 }
 
 impl S3 {
@@ -102,6 +104,7 @@ impl S3 {
             self.secret_access_key_file.as_deref(),
         );
         check.required("bucket", self.bucket.as_ref());
+        check.required("region", self.region.as_ref());
         let secret_is_set = self.secret_access_key.is_some() || self.secret_access_key_file.is_some();
         if self.access_key_id.is_some() != secret_is_set {
             check.problem(

@@ -41,7 +41,7 @@ impl Default for Gate {
             timeout: Span::minutes(5),
             memory: Size::mib(64),
             unpacked_size: Size::gib(16),
-            files: 1_000,
+            files: 4_096,
             ratio: 200,
         }
     }

@@ -22,10 +22,8 @@ pub struct Redis {
     pub url_file: Option<PathBuf>,
     /// What every key and channel begins with. Two installations on one Redis need two prefixes.
     pub prefix: String,
-    /// How long connecting may take.
-    pub connect_timeout: Span,
-    /// How long one command may take. A request that waits for Redis waits so long at most.
-    pub command_timeout: Span,
+    /// How long one operation may take, connecting included. Who waits for Redis waits so long at most.
+    pub timeout: Span,
 }
 
 impl Default for Redis {
@@ -34,8 +32,7 @@ impl Default for Redis {
             url: None,
             url_file: None,
             prefix: "berth".to_owned(),
-            connect_timeout: Span::seconds(2),
-            command_timeout: Span::seconds(1),
+            timeout: Span::seconds(2),
         }
     }
 }
@@ -52,7 +49,6 @@ impl Section for Redis {
             check.required("url", self.url.as_ref());
         }
         check.plain_name("prefix", &self.prefix);
-        check.some_time("connect_timeout", self.connect_timeout);
-        check.some_time("command_timeout", self.command_timeout);
+        check.some_time("timeout", self.timeout);
     }
 }

@@ -11,7 +11,7 @@ use crate::sections::Section;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tasks {
-    /// How often accepted work is looked for that was not announced.
+    /// How often accepted work is looked for. Short times start it sooner and cost Postgres one small query each.
     pub relay_interval: Span,
     /// How often placement is worked out again although nothing was announced.
     pub plan_interval: Span,
@@ -27,7 +27,7 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         Self {
-            relay_interval: Span::seconds(1),
+            relay_interval: Span::milliseconds(200),
             plan_interval: Span::seconds(1),
             leader_lease: Span::seconds(5),
             prove_timeout: Span::minutes(10),
