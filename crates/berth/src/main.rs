@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, deployments, embed, infer, keys, login, models, organizations, projects};
+use crate::commands::{
+    admin, api, config, deployments, dev, embed, gate, infer, keys, login, migrate, models, organizations,
+    projects, tasks,
+};
 
 /// Serves models as an API to many tenants, from machines you own.
 #[derive(Debug, Parser)]
@@ -22,6 +25,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dev(dev::Arguments),
+    Api(api::Arguments),
+    Tasks(tasks::Arguments),
+    Gate(gate::Arguments),
+    Migrate(migrate::Arguments),
+    Admin(admin::Arguments),
     Config(config::Arguments),
     Login(login::LoginArguments),
     /// End the session.
@@ -50,6 +59,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Config(arguments) => config::run(&arguments),
+        // Enters the sandbox, which has to happen before there are threads.
+        Command::Gate(arguments) => gate::run(&arguments),
         command => {
             let _ = rustls::crypto::ring::default_provider().install_default();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -61,6 +72,12 @@ fn run(command: Command) -> anyhow::Result<()> {
 async fn run_async(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Config(arguments) => config::run(&arguments),
+        Command::Gate(arguments) => gate::run(&arguments),
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Api(arguments) => api::run(arguments).await,
+        Command::Tasks(arguments) => tasks::run(arguments).await,
+        Command::Migrate(arguments) => migrate::run(arguments).await,
+        Command::Admin(arguments) => admin::run(arguments).await,
         Command::Login(arguments) => login::login(arguments).await,
         Command::Logout => login::logout().await,
         Command::Whoami(arguments) => login::whoami(arguments).await,

@@ -1,5 +1,8 @@
 //! Deployments: names under which versions are served.
 
+use std::num::ParseIntError;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::projects::InProject;
@@ -10,8 +13,30 @@ use super::{Error, Reply};
 pub(crate) struct Deployment {
     pub(crate) name: String,
     pub(crate) model: String,
-    pub(crate) version: u64,
+    pub(crate) versions: Vec<Share>,
     pub(crate) created_at: String,
+}
+
+/// A version behind a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Share {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Its share of the traffic, against those of the others.
+    pub(crate) weight: u32,
+}
+
+impl FromStr for Share {
+    type Err = ParseIntError;
+
+    /// Reads `3` or `3=9`: a number, and a weight where it is not 1.
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (number, weight) = text.split_once('=').unwrap_or((text, "1"));
+        Ok(Self {
+            number: number.parse()?,
+            weight: weight.parse()?,
+        })
+    }
 }
 
 /// What a new deployment serves.
@@ -19,14 +44,14 @@ pub(crate) struct Deployment {
 pub(crate) struct NewDeployment {
     pub(crate) name: String,
     pub(crate) model: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) version: Option<u64>,
+    /// The newest version that is ready, when there are none.
+    pub(crate) versions: Vec<Share>,
 }
 
 /// What a deployment should serve from now on.
 #[derive(Debug, Serialize)]
 pub(crate) struct Change {
-    pub(crate) version: u64,
+    pub(crate) versions: Vec<Share>,
 }
 
 /// The deployments of the project.
@@ -47,4 +72,17 @@ pub(crate) async fn update(at: &InProject, name: &str, change: &Change) -> Resul
 /// Stops serving under the name.
 pub(crate) async fn delete(at: &InProject, name: &str) -> Result<(), Error> {
     at.client.delete(at.url(&["deployments", name])).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn share_is_a_number_with_or_without_a_weight() {
+        assert_eq!("3".parse(), Ok(Share { number: 3, weight: 1 }));
+        assert_eq!("3=0".parse(), Ok(Share { number: 3, weight: 0 }));
+        assert!("3=".parse::<Share>().is_err());
+        assert!("=1".parse::<Share>().is_err());
+    }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Identity {
     Nobody,
     /// A program with an API key.
     Key(String),
+    /// A person, for no longer than one access token lasts.
+    Visitor(Session),
     /// A person; a renewed session is kept in the store.
     Person(Session, Store),
 }
@@ -192,14 +194,16 @@ impl Client {
         match &*self.identity.lock().unwrap_or_else(PoisonError::into_inner) {
             Identity::Nobody => request,
             Identity::Key(key) => request.bearer_auth(key),
-            Identity::Person(session, _) => request.bearer_auth(&session.access_token),
+            Identity::Visitor(session) | Identity::Person(session, _) => {
+                request.bearer_auth(&session.access_token)
+            }
         }
     }
 
     fn session(&self) -> Option<Session> {
         match &*self.identity.lock().unwrap_or_else(PoisonError::into_inner) {
             Identity::Person(session, _) => Some(session.clone()),
-            Identity::Nobody | Identity::Key(_) => None,
+            _ => None,
         }
     }
 
@@ -207,7 +211,7 @@ impl Client {
     async fn renew(&self, seen: Option<Session>) -> Result<(), Error> {
         let store = match &*self.identity.lock().unwrap_or_else(PoisonError::into_inner) {
             Identity::Person(_, store) => store.clone(),
-            Identity::Nobody | Identity::Key(_) => return Ok(()),
+            _ => return Ok(()),
         };
         let locked = store.clone();
         let lock = tokio::task::spawn_blocking(move || locked.lock()).await;

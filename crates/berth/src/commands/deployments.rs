@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::caller::Caller;
-use crate::client::deployments::{self, Change, Deployment, NewDeployment};
+use crate::client::deployments::{self, Change, Deployment, NewDeployment, Share};
 use crate::output::{self, Table};
 
 /// Deployments of a project: the names that requests call.
@@ -26,17 +26,18 @@ enum Action {
         name: Option<String>,
         /// The model.
         model: String,
-        /// The version; else the newest one that is ready.
-        #[arg(long)]
-        version: Option<u64>,
+        /// A version to serve, else the newest one that is ready; `--version 3=9 --version 4=1` splits the traffic nine to
+        /// one.
+        #[arg(long = "version", value_name = "NUMBER[=WEIGHT]")]
+        versions: Vec<Share>,
     },
     /// Serve another version under a name.
     Update {
         /// The name of the deployment.
         name: String,
-        /// The version.
-        #[arg(long)]
-        version: u64,
+        /// A version to serve; `--version 3=9 --version 4=1` splits the traffic nine to one.
+        #[arg(long = "version", value_name = "NUMBER[=WEIGHT]", required = true)]
+        versions: Vec<Share>,
     },
     /// Stop serving under a name.
     Delete {
@@ -54,15 +55,27 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let reply = deployments::list(&at).await?;
             output::show(caller.output, &reply.json, || table(&reply.body))?;
         }
-        Action::Create { name, model, version } => {
+        Action::Create {
+            name,
+            model,
+            versions,
+        } => {
             let name = name.unwrap_or_else(|| model.clone());
-            let reply = deployments::create(&at, &NewDeployment { name, model, version }).await?;
+            let reply = deployments::create(
+                &at,
+                &NewDeployment {
+                    name,
+                    model,
+                    versions,
+                },
+            )
+            .await?;
             output::show(caller.output, &reply.json, || {
                 table(std::slice::from_ref(&reply.body))
             })?;
         }
-        Action::Update { name, version } => {
-            let reply = deployments::update(&at, &name, &Change { version }).await?;
+        Action::Update { name, versions } => {
+            let reply = deployments::update(&at, &name, &Change { versions }).await?;
             output::show(caller.output, &reply.json, || {
                 table(std::slice::from_ref(&reply.body))
             })?;
@@ -73,9 +86,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn table(deployments: &[Deployment]) -> Table {
-    let mut table = Table::new(&["name", "model", "version", "created"]);
+    let mut table = Table::new(&["name", "model", "versions", "created"]);
     for one in deployments {
-        table.push(&[&one.name, &one.model, &one.version, &one.created_at]);
+        table.push(&[&one.name, &one.model, &shares(&one.versions), &one.created_at]);
     }
     table
+}
+
+fn shares(versions: &[Share]) -> String {
+    match versions {
+        [only] => only.number.to_string(),
+        several => {
+            let shown: Vec<_> = several
+                .iter()
+                .map(|share| format!("{}={}", share.number, share.weight))
+                .collect();
+            shown.join(" ")
+        }
+    }
 }

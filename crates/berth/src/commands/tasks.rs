@@ -1,0 +1,27 @@
+//! `berth tasks`: the background work.
+
+use berth_config::Process;
+use clap::Args;
+
+use crate::node::foundation::{self, Foundation};
+use crate::node::shutdown::Shutdown;
+use crate::node::start::{self, Settings};
+use crate::node::tasks;
+
+/// Do the background work: relay accepted work, check models, place them on workers, send mail, tidy up.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs until a signal asks it to end.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.settings.load(Process::Tasks)?;
+    let shutdown = Shutdown::on_signals()?;
+    start::count(&shutdown)?;
+    let foundation = Foundation::lay(&config, foundation::redis(&config)?).await?;
+    tasks::begin(&config, &foundation, &tasks::amqp(&config)?, &shutdown)?;
+    tracing::info!("working");
+    shutdown.wait(config.tasks.shutdown_timeout.get()).await
+}

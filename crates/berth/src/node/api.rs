@@ -1,0 +1,147 @@
+//! The API inside a process: `berth api`, and `berth dev`.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use berth_api::{Server, Services};
+use berth_artifacts::Staging;
+use berth_auth::auth::{Auth, Parts};
+use berth_auth::authenticator::Authenticator;
+use berth_config::Config;
+use berth_serving::deployments::Deployments;
+use berth_serving::gate::Gate;
+use berth_serving::inference::Inference;
+use berth_serving::models::Models;
+use berth_serving::routing::Router;
+use berth_serving::uploads::Uploads;
+use berth_telemetry::metrics::Rendering;
+use tokio_util::sync::CancellationToken;
+
+use super::foundation::Foundation;
+use super::options;
+use super::shutdown::Shutdown;
+
+/// An upload that nothing was added to for so long is not going on.
+const LEFT_OVER: Duration = Duration::from_hours(24);
+
+/// The API, which serves.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    /// The address that is listened on.
+    pub(crate) address: String,
+    /// Accounts, organizations, keys.
+    pub(crate) auth: Auth,
+}
+
+/// Begins to serve; everything ends with `shutdown`. Returns once connections are taken.
+///
+/// Fails when the settings make no service, or the address cannot be listened on.
+pub(crate) async fn begin(
+    config: &Config,
+    foundation: &Foundation,
+    metrics: &Rendering,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Serving> {
+    let (authenticator, freshness) = authenticator(config, foundation)?;
+    let auth = auth(config, foundation)?;
+    let router = Router::new(foundation.store.clone(), foundation.fleet(), &*foundation.random);
+    let rendering = metrics.clone();
+    let services = Services {
+        clock: Arc::clone(&foundation.clock),
+        random: Arc::clone(&foundation.random),
+        store: foundation.store.clone(),
+        auth: auth.clone(),
+        authenticator,
+        models: Models::new(foundation.surroundings()),
+        uploads: uploads(config, foundation).await?,
+        deployments: Deployments::new(foundation.surroundings()),
+        inference: Inference::new(router.clone()),
+        coordination: Arc::clone(&foundation.coordination),
+        metrics: Arc::new(move || rendering.render()),
+    };
+    let server = Server::bind(options::http(config)?, services).context("starting the listener")?;
+    let address = format!("{}://{}", server.scheme(), server.address());
+
+    // The routes and the keys stay fresh until the last request has been answered.
+    let served = CancellationToken::new();
+    let guard = served.clone().drop_guard();
+    let token = shutdown.token();
+    shutdown.run("http", async move {
+        let _guard = guard;
+        server.run(token.cancelled_owned()).await
+    });
+    let token = served.clone();
+    shutdown.run("keys", async move {
+        freshness.run(token.cancelled_owned()).await;
+        anyhow::Ok(())
+    });
+    shutdown.run("routes", async move {
+        router.run(served).await;
+        anyhow::Ok(())
+    });
+    Ok(Serving { address, auth })
+}
+
+fn authenticator(
+    config: &Config,
+    foundation: &Foundation,
+) -> anyhow::Result<(Authenticator, berth_auth::authenticator::Service)> {
+    let Foundation {
+        clock,
+        random,
+        store,
+        coordination,
+        ..
+    } = foundation.clone();
+    let (options, peppers) = (options::authenticator(config), options::peppers(config)?);
+    Ok(Authenticator::new(
+        options,
+        store,
+        coordination,
+        peppers,
+        clock,
+        &*random,
+    ))
+}
+
+fn auth(config: &Config, foundation: &Foundation) -> anyhow::Result<Auth> {
+    let Foundation {
+        clock,
+        random,
+        store,
+        coordination,
+        ..
+    } = foundation.clone();
+    let (peppers, signing_keys) = (options::peppers(config)?, options::signing_keys(config)?);
+    let parts = Parts {
+        store,
+        coordination,
+        clock,
+        random,
+        peppers,
+        signing_keys,
+    };
+    Ok(Auth::new(options::auth(config)?, parts)?)
+}
+
+/// Takes uploads in; what an earlier process left behind is swept first.
+async fn uploads(config: &Config, foundation: &Foundation) -> anyhow::Result<Uploads> {
+    let staging = Staging::open(config.artifacts.staging_folder())
+        .await
+        .context("opening the staging folder")?;
+    let swept = staging
+        .sweep(SystemTime::from(foundation.clock.now()), LEFT_OVER)
+        .await;
+    let swept = swept.context("sweeping the staging folder")?;
+    if swept > 0 {
+        tracing::info!(files = swept, "uploads that were broken off are swept away");
+    }
+    let gate = Gate::new(options::gate(config)?);
+    Ok(Uploads::new(
+        foundation.surroundings(),
+        gate,
+        staging,
+        foundation.artifacts.clone(),
+    ))
+}

@@ -1,0 +1,54 @@
+//! The first steps of a server process: settings, logs, metrics.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use berth_config::{Config, Process, Source};
+use berth_telemetry::metrics::{self, Build, Rendering};
+use clap::Args;
+
+use super::options;
+use super::shutdown::Shutdown;
+
+/// How often samples are moved into their histograms.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+/// Where the settings are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// The settings file; variables BERTH_SECTION__FIELD win over it.
+    #[arg(long, env = "BERTH_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads and checks the settings for `process`, and begins to log.
+    pub(crate) fn load(&self, process: Process) -> anyhow::Result<Config> {
+        load(&Source::from_process(self.config.clone()), process)
+    }
+}
+
+/// Reads and checks the settings of `source` for `process`, and begins to log.
+pub(crate) fn load(source: &Source, process: Process) -> anyhow::Result<Config> {
+    let config = berth_config::load(source, process)?;
+    berth_telemetry::logging::init(&options::logging(&config)).context("setting up logs")?;
+    Ok(config)
+}
+
+/// Begins to count, until `shutdown`.
+pub(crate) fn count(shutdown: &Shutdown) -> anyhow::Result<Rendering> {
+    let rendering = metrics::install(Build {
+        program: "berth",
+        version: env!("CARGO_PKG_VERSION"),
+    })?;
+    let (token, tidied) = (shutdown.token(), rendering.clone());
+    shutdown.run("metrics", async move {
+        let mut ticks = tokio::time::interval(TIDY_EVERY);
+        while token.run_until_cancelled(ticks.tick()).await.is_some() {
+            tidied.tidy();
+        }
+        anyhow::Ok(())
+    });
+    Ok(rendering)
+}
