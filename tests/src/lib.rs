@@ -1,1 +1,27 @@
-//! Drives the built binaries over the wire against real Postgres, Redis and RabbitMQ.
+//! Drives the built binaries over the wire, as operators and tenants do: real Postgres, Redis and RabbitMQ, real models,
+//! the clients that other people wrote.
+//!
+//! - [`installation`]: a `berth dev` on one machine, or a cluster of two APIs, tasks and a worker.
+//! - [`tenant`]: what a tenant does over the API.
+//! - [`clients`]: the command line and the Python clients.
+//! - [`processes`]: what runs on the machine.
+//!
+//! The tests themselves are the private modules.
+
+pub mod clients;
+pub mod installation;
+pub mod processes;
+pub mod tenant;
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod first_use;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod shutdown;

@@ -1,0 +1,105 @@
+//! The command line beside the usual path: what it says when something is wrong, and how it stays signed in.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::Result;
+
+use crate::clients::CommandLine;
+use crate::installation::OneMachine;
+use crate::tenant::{PASSWORD, Tenant};
+
+fn sign_in(berth: &CommandLine, address: &str, password: &str) -> Result<crate::clients::Outcome> {
+    berth.run(
+        &[
+            "login",
+            "--url",
+            address,
+            "--email",
+            "person@example.com",
+            "--password-stdin",
+        ],
+        password,
+    )
+}
+
+#[tokio::test]
+async fn command_line_tells_who_can_act_and_stays_signed_in() {
+    let state = OneMachine::state().expect("a folder");
+    let machine = OneMachine::start(state.path(), false).await.expect("starts");
+    let address = machine.told("address").expect("is told");
+    Tenant::sign_up(address, "person").await.expect("signs up");
+    let berth = CommandLine::new().expect("a folder");
+    let number = |arguments: &[&str]| berth.run(arguments, "").expect("runs").number();
+
+    assert_eq!(number(&["no-such-command"]), 2, "a wrong command line");
+    assert_eq!(number(&["whoami"]), 4, "nobody is signed in");
+    assert_eq!(
+        number(&["whoami", "--url", "http://127.0.0.1:1", "--api-key", "x"]),
+        5,
+        "nothing answers"
+    );
+    let outcome = sign_in(&berth, address, "not the password").expect("runs");
+    assert_eq!(outcome.number(), 4, "{}", outcome.errors);
+    assert!(
+        outcome.errors.contains("request req_"),
+        "the operator can find it: {}",
+        outcome.errors
+    );
+    assert!(!berth.credentials().exists());
+
+    let outcome = sign_in(&berth, address, PASSWORD).expect("runs");
+    assert!(outcome.status.success(), "{}", outcome.errors);
+    let mode = std::fs::metadata(berth.credentials())
+        .expect("is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads the session");
+    let outcome = berth
+        .run(&["projects", "create", "Not A Name"], "")
+        .expect("runs");
+    assert_eq!(
+        outcome.number(),
+        3,
+        "the request has to be changed: {}",
+        outcome.errors
+    );
+
+    // With an access token that has expired, the session is renewed without a word.
+    let text = std::fs::read_to_string(berth.credentials()).expect("can be read");
+    let old: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("token"))
+        .map(str::to_owned)
+        .collect();
+    let spoiled: Vec<_> = text
+        .lines()
+        .map(|line| {
+            if line.starts_with("access_token") {
+                "access_token = \"expired\""
+            } else {
+                line
+            }
+        })
+        .collect();
+    std::fs::write(berth.credentials(), spoiled.join("\n")).expect("can be written");
+    assert_eq!(
+        berth.json(&["whoami"]).expect("is renewed")["user"]["email"],
+        "person@example.com"
+    );
+    let text = std::fs::read_to_string(berth.credentials()).expect("can be read");
+    assert!(old.iter().all(|line| !text.contains(line)), "both tokens are new");
+
+    assert_eq!(number(&["logout"]), 0);
+    assert!(!berth.credentials().exists());
+    assert_eq!(number(&["whoami"]), 4);
+}
+
+#[test]
+fn settings_are_told_whole() {
+    let berth = CommandLine::new().expect("a folder");
+    let outcome = berth.run(&["config", "check", "--for", "api"], "").expect("runs");
+    assert_eq!(outcome.number(), 2);
+    for path in ["database.url", "redis.url", "artifacts.folder", "auth.peppers"] {
+        assert!(outcome.errors.contains(path), "{path} in {}", outcome.errors);
+    }
+}

@@ -1,0 +1,23 @@
+//! Whole installations, made of the built binaries.
+
+mod cluster;
+mod one_machine;
+
+pub use cluster::Cluster;
+pub use one_machine::OneMachine;
+
+use std::process::Command;
+use std::time::Duration;
+
+/// How long anything that a test waits for may take on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Makes a command independent of the settings in the environment of whoever runs the tests.
+fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("BERTH_") && !text.starts_with("BERTH_TEST_") {
+            command.env_remove(name);
+        }
+    }
+}
