@@ -88,6 +88,8 @@ fn measure(
         .arg(onnxruntime)
         .arg("--folder")
         .arg(model)
+        // The official library reports to its makers unless it is told not to before it is loaded.
+        .env("ORT_DISABLE_TELEMETRY", "1")
         .env("BERTH_API_KEY", &berth.api_key);
     if let Some(path) = &options.json {
         bench.arg("--json").arg(path);

@@ -13,11 +13,22 @@ pub(crate) struct Programs {
     pub(crate) worker: PathBuf,
 }
 
-/// Builds both programs.
+/// Builds both programs and nothing else.
 pub(crate) fn programs() -> Result<Programs> {
+    build(&["-p", "berth", "-p", "berth-worker"])
+}
+
+/// Builds both programs with the libraries that the tests will link: cargo chooses the features of libraries by the
+/// packages that it is asked for, and would otherwise compile many of them twice.
+pub(crate) fn programs_for_tests() -> Result<Programs> {
+    build(&["--workspace", "--bins", "--exclude", "xtask"])
+}
+
+fn build(packages: &[&str]) -> Result<Programs> {
     command::run(
         Command::new("cargo")
-            .args(["build", "-p", "berth", "-p", "berth-worker"])
+            .arg("build")
+            .args(packages)
             .current_dir(repository::root()),
     )?;
     let folder = repository::target().join("debug");

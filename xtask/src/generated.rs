@@ -33,7 +33,7 @@ pub(crate) fn protocol(arguments: &Arguments) -> Result<()> {
 
 /// `cargo xtask settings`: the commented default file and the schema of the settings.
 pub(crate) fn settings(arguments: &Arguments) -> Result<()> {
-    let berth = build::programs()?.berth;
+    let berth = build::programs_for_tests()?.berth;
     let mut old = Vec::new();
     for (name, path) in SETTINGS {
         let fresh = command::output(Command::new(&berth).args(["config", name]))?;

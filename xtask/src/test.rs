@@ -111,7 +111,7 @@ impl Surroundings {
         let servers = Servers::start(&[Need::Browser])?;
         let (programs, downloaded) = thread::scope(|scope| {
             let downloads = scope.spawn(downloads::test_variables);
-            let programs = build::programs();
+            let programs = build::programs_for_tests();
             (
                 programs,
                 downloads
