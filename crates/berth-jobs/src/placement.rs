@@ -2,12 +2,13 @@
 //! differs. One process does it at a time, under a leader lease; any other takes over when that one is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use berth_coordination::records::{Assignment, WorkerRecord};
 use berth_coordination::{Event, Fleet, Subscription, Topic};
 use berth_domain::id::WorkerId;
-use berth_serving::planner::{self, Plan, Seat, Wanted};
+use berth_serving::planner::{self, Plan, Seat, Short, Wanted};
 use berth_store::Store;
 use berth_store::system::placements::WantedVersion;
 use berth_telemetry::metrics::names;
@@ -58,6 +59,8 @@ pub struct Placement {
     store: Store,
     fleet: Fleet,
     options: Options,
+    /// What had no place when it was last logged.
+    short: Mutex<Vec<Short>>,
 }
 
 impl Placement {
@@ -67,6 +70,7 @@ impl Placement {
             store,
             fleet,
             options,
+            short: Mutex::default(),
         }
     }
 
@@ -138,9 +142,28 @@ impl Placement {
             .filter_map(|(worker, held)| Some((*worker, held.clone()?)))
             .collect();
         let plan = planner::plan(&seats, &current, &wanted);
-        report(&plan);
+        self.report(&plan);
         self.tell(&plan, &current, told.iter().map(|(worker, _)| *worker))
             .await
+    }
+
+    /// Counts what has no place, and logs it when it differs from the last time.
+    fn report(&self, plan: &Plan) {
+        let missing: u32 = plan.short.iter().map(|short| short.missing).sum();
+        metrics::gauge!(names::REPLICAS_UNPLACED).set(missing);
+        let mut logged = self.short.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged == plan.short {
+            return;
+        }
+        for short in plan.short.iter().filter(|short| !logged.contains(short)) {
+            tracing::warn!(
+                version.id = %short.version,
+                missing = short.missing,
+                resident_bytes = short.resident_bytes,
+                "no worker has room for a replica"
+            );
+        }
+        logged.clone_from(&plan.short);
     }
 
     async fn wanted(&self) -> Result<Vec<Wanted>, Error> {
@@ -202,18 +225,5 @@ fn wanted(version: WantedVersion) -> Wanted {
         files: version.files,
         replicas,
         resident_bytes: version.measured.resident_bytes,
-    }
-}
-
-fn report(plan: &Plan) {
-    let missing: u32 = plan.short.iter().map(|short| short.missing).sum();
-    metrics::gauge!(names::REPLICAS_UNPLACED).set(missing);
-    for short in &plan.short {
-        tracing::warn!(
-            version.id = %short.version,
-            missing = short.missing,
-            resident_bytes = short.resident_bytes,
-            "no worker has room for a replica"
-        );
     }
 }
