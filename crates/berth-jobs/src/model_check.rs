@@ -1,24 +1,34 @@
 //! The check of an uploaded version: a worker proves it, and it becomes ready or failed.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_domain::clock::Clock;
+use berth_domain::id::VersionId;
 use berth_domain::model::VersionState;
 use berth_domain::random::Random;
-use berth_domain::work::ModelCheck;
+use berth_domain::work::{ModelCheck, Work as _};
+use berth_queue::message::Unreadable;
 use berth_queue::{Delivery, Handler, Outcome};
 use berth_serving::proving::{self, Prover};
 use berth_store::Store;
 use berth_store::system::versions::Outcome as Verdict;
 use futures_util::future::BoxFuture;
 
-/// How long to wait when nobody could prove it.
-const AGAIN_AFTER: Duration = Duration::from_secs(2);
+use crate::observed::observed;
+use crate::reason;
 
-/// A worker that ends in the middle of a proof may have been stopped by somebody, or by the model. After so many
-/// attempts it was the model.
-const ATTEMPTS_LIMIT: u32 = 20;
+/// The longest wait when nobody could prove it. At first it is short: a worker that has just been started is there in a
+/// second.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a message of a later release waits for a process of that release.
+const UPGRADE_WAIT: Duration = Duration::from_mins(1);
+
+/// A worker that ends in the middle of a proof may have been stopped by somebody, or by the model. After so many times
+/// it was the model.
+const INTERRUPTIONS_LIMIT: u32 = 5;
 
 /// Checks versions.
 pub struct ModelChecks {
@@ -26,6 +36,9 @@ pub struct ModelChecks {
     prover: Prover,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// How often a worker ended while it proved a version. (Not the attempts of the message: most of these may have found
+    /// no worker at all.) A process that starts anew begins to count anew.
+    interruptions: Mutex<HashMap<VersionId, u32>>,
 }
 
 impl ModelChecks {
@@ -36,31 +49,35 @@ impl ModelChecks {
             prover,
             clock,
             random,
+            interruptions: Mutex::default(),
         }
     }
 
     async fn check(&self, delivery: &Delivery) -> Outcome {
         let check: ModelCheck = match delivery.message.work() {
             Ok(check) => check,
+            Err(error @ Unreadable::TooNew { .. }) => {
+                return Outcome::Retry {
+                    after: UPGRADE_WAIT,
+                    reason: error.to_string(),
+                };
+            }
             Err(error) => {
                 return Outcome::Fail {
                     reason: error.to_string(),
                 };
             }
         };
-        match self.prove(check, delivery.attempt).await {
+        match self.prove(check).await {
             Ok(()) => Outcome::Done,
-            Err(error) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), version.id = %check.version, "check is tried again");
-                Outcome::Retry {
-                    after: AGAIN_AFTER,
-                    reason: error.to_string(),
-                }
-            }
+            Err(error) => Outcome::Retry {
+                after: (Duration::from_millis(500) * delivery.attempt).min(LONGEST_WAIT),
+                reason: reason::in_words(&error),
+            },
         }
     }
 
-    async fn prove(&self, check: ModelCheck, attempt: u32) -> Result<(), Error> {
+    async fn prove(&self, check: ModelCheck) -> Result<(), Error> {
         let mut tx = self.store.system().await?;
         let version = tx.versions().show(check.version).await?;
         // A version that was deleted meanwhile, or that another delivery has concluded, needs nothing.
@@ -68,7 +85,9 @@ impl ModelChecks {
             return Ok(());
         };
         let files = tx.versions().files(version.id).await?;
-        drop(tx);
+        // Its check is in somebody's hands: the sweep of lost checks leaves it alone.
+        tx.versions().announced(&[version.id], self.clock.now()).await?;
+        tx.commit().await?;
 
         let verdict = match self
             .prover
@@ -76,7 +95,7 @@ impl ModelChecks {
             .await
         {
             Ok(verdict) => verdict,
-            Err(proving::Error::Interrupted(status)) if attempt >= ATTEMPTS_LIMIT => Verdict::Failed {
+            Err(proving::Error::Interrupted(status)) if self.interrupted(version.id) => Verdict::Failed {
                 reason: format!(
                     "the worker ended each time that it loaded the model ({})",
                     status.message()
@@ -92,6 +111,7 @@ impl ModelChecks {
             .conclude(version.id, &verdict, self.clock.now())
             .await?;
         tx.commit().await?;
+        self.interruptions().remove(&version.id);
         let state = match verdict {
             Verdict::Ready { .. } => VersionState::Ready,
             Verdict::Failed { .. } => VersionState::Failed,
@@ -101,9 +121,24 @@ impl ModelChecks {
     }
 }
 
+impl ModelChecks {
+    /// Counts one more interruption; tells whether it was the last that is put up with.
+    fn interrupted(&self, version: VersionId) -> bool {
+        let mut interruptions = self.interruptions();
+        let count = interruptions.entry(version).or_default();
+        *count += 1;
+        *count >= INTERRUPTIONS_LIMIT
+    }
+
+    fn interruptions(&self) -> MutexGuard<'_, HashMap<VersionId, u32>> {
+        // A count is one number; a panic elsewhere does not spoil it.
+        self.interruptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Handler for ModelChecks {
     fn handle<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.check(delivery))
+        Box::pin(observed(ModelCheck::KIND, delivery, self.check(delivery)))
     }
 }
 

@@ -13,6 +13,8 @@ use berth_telemetry::metrics::names;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::reason;
+
 /// How the relay runs.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -104,7 +106,7 @@ impl Relay {
                 }
                 Err(error) => {
                     tracing::error!(%error, message.id = %id, "queued work can never be published and is set aside");
-                    tx.outbox().park(id, &reason(&error)).await?;
+                    tx.outbox().park(id, &reason::in_words(&error)).await?;
                 }
             }
         }
@@ -142,16 +144,4 @@ fn envelope(message: OutboxMessage) -> Message {
         traceparent,
         created_at,
     }
-}
-
-/// The error with its causes, in one line.
-fn reason(error: &berth_queue::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! Having a worker prove a version: load it in a runner and run it on made-up inputs.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use berth_coordination::Fleet;
@@ -12,8 +13,8 @@ use berth_protocol::worker::worker_client::WorkerClient;
 use berth_protocol::worker::{File, ProveVersionRequest, ProveVersionResponse};
 use berth_store::system::versions::Outcome;
 use berth_store::versions::{Measured, Version};
-use tonic::Status;
 use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 
 /// How long connecting to a worker of this machine may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,6 +34,9 @@ pub enum Error {
     /// None of the workers can be reached.
     #[error("no worker could be reached")]
     Unreachable(#[source] tonic::transport::Error),
+    /// The worker has trouble of its own: it cannot fetch the files, or start a runner.
+    #[error("the worker is in trouble")]
+    Trouble(#[source] Status),
     /// The worker ended, or refused, in the middle.
     #[error("the worker gave no verdict")]
     Interrupted(#[source] Status),
@@ -104,6 +108,10 @@ impl Prover {
         tracing::debug!(version.id = %request.version, organization.id = %organization, "version is being proved");
         match tokio::time::timeout(self.timeout + GRACE, client.prove(request)).await {
             Ok(Ok(response)) => Ok(outcome(response.into_inner())),
+            // What the worker itself says has no cause; what the transport makes of a broken connection has one.
+            Ok(Err(status)) if status.code() == Code::Unavailable && status.source().is_none() => {
+                Err(Error::Trouble(status))
+            }
             Ok(Err(status)) => Err(Error::Interrupted(status)),
             Err(_) => Err(Error::Interrupted(Status::deadline_exceeded(
                 "the worker is silent",

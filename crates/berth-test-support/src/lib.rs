@@ -27,6 +27,7 @@ mod process;
 
 pub mod hostile_models;
 pub mod onnx_models;
+pub mod worker;
 
 pub use berth_local_servers as servers;
 
