@@ -10,8 +10,10 @@ mod paths;
 
 pub(crate) mod api_keys;
 pub(crate) mod auth;
+pub(crate) mod deployments;
 pub(crate) mod invitations;
 pub(crate) mod members;
+pub(crate) mod models;
 pub(crate) mod organizations;
 pub(crate) mod platform;
 pub(crate) mod project_invitations;
@@ -19,3 +21,4 @@ pub(crate) mod project_members;
 pub(crate) mod projects;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
+pub(crate) mod versions;

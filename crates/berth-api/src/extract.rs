@@ -8,11 +8,13 @@ mod path;
 mod public;
 mod query;
 mod scope;
+mod upload;
 
 pub(crate) use body::{FormBody, InferenceBody, JsonBody};
 pub(crate) use client::ClientName;
 pub(crate) use json::parse as parse_json;
-pub(crate) use path::InPath;
+pub(crate) use path::{InPath, Number};
 pub(crate) use public::Public;
 pub(crate) use query::InQuery;
 pub(crate) use scope::{Authenticated, Calling, InOrganization, InProject, Operating, SignedIn};
+pub(crate) use upload::{Upload, UploadQuery};

@@ -11,6 +11,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     auth(config);
     organizations(config);
     projects(config);
+    models(config);
     platform(config);
 }
 
@@ -38,6 +39,7 @@ fn operations(config: &mut ServiceConfig<'_>) {
         .service(metrics::show::show)
         .service(documents::jwks::jwks)
         .service(documents::openapi::openapi)
+        .service(documents::entrance::entrance)
         .service(documents::pages::pages)
         .service(error_codes::list::list)
         .service(error_codes::show::show);
@@ -115,6 +117,25 @@ fn projects(config: &mut ServiceConfig<'_>) {
         .service(api_keys::revoke::revoke);
 }
 
+fn models(config: &mut ServiceConfig<'_>) {
+    use control::{deployments, models, versions};
+    config
+        .service(models::list::list)
+        .service(models::create::create)
+        .service(models::show::show)
+        .service(models::update::update)
+        .service(models::delete::delete)
+        .service(versions::list::list)
+        .service(versions::upload::upload)
+        .service(versions::show::show)
+        .service(versions::delete::delete)
+        .service(deployments::list::list)
+        .service(deployments::create::create)
+        .service(deployments::show::show)
+        .service(deployments::update::update)
+        .service(deployments::delete::delete);
+}
+
 fn platform(config: &mut ServiceConfig<'_>) {
     use control::platform;
     config
@@ -130,5 +151,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(platform::update_user::update_user)
         .service(platform::disable_user::disable_user)
         .service(platform::enable_user::enable_user)
-        .service(platform::create_password_link::create_password_link);
+        .service(platform::create_password_link::create_password_link)
+        .service(platform::publish_model::publish_model)
+        .service(platform::unpublish_model::unpublish_model);
 }

@@ -8,7 +8,10 @@ use berth_auth::authenticator::Authenticator;
 use berth_coordination::Coordination;
 use berth_domain::clock::Clock;
 use berth_domain::random::Random;
+use berth_serving::deployments::Deployments;
 use berth_serving::inference::Inference;
+use berth_serving::models::Models;
+use berth_serving::uploads::Uploads;
 use berth_store::Store;
 
 /// What the endpoints call. The binaries put it together.
@@ -24,6 +27,12 @@ pub struct Services {
     pub auth: Auth,
     /// Checks API keys on every request.
     pub authenticator: Authenticator,
+    /// Models and their versions.
+    pub models: Models,
+    /// Takes uploads in.
+    pub uploads: Uploads,
+    /// Names under which versions are served.
+    pub deployments: Deployments,
     /// Calls models.
     pub inference: Inference,
     /// Leases, routes and throttles, asked by `/readyz`.

@@ -13,3 +13,6 @@ pub mod surroundings;
 pub mod uploads;
 
 pub use crate::surroundings::Surroundings;
+
+/// What keeps the files: part of the interface of [`uploads`].
+pub use berth_artifacts as artifacts;

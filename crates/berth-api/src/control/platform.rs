@@ -8,10 +8,12 @@ pub(crate) mod disable_user;
 pub(crate) mod enable_user;
 pub(crate) mod list_organizations;
 pub(crate) mod list_users;
+pub(crate) mod publish_model;
 pub(crate) mod resume_organization;
 pub(crate) mod show_organization;
 pub(crate) mod show_user;
 pub(crate) mod suspend_organization;
+pub(crate) mod unpublish_model;
 pub(crate) mod update_user;
 
 use berth_auth::people;

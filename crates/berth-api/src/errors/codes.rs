@@ -228,6 +228,135 @@ codes! {
             "Make a new key.";
     }
 
+    "Models and deployments" {
+        ModelDeployed = "model_deployed", CONFLICT, Retry::Never,
+            "A deployment serves the model or version.",
+            "Delete the deployment first, or let it serve another version.";
+        VersionNotReady = "version_not_ready", CONFLICT, Retry::Never,
+            "The version was not proved yet, or failed.",
+            "Wait until its state is `ready`; if it is `failed`, its reason says why.";
+    }
+
+    "Uploads" {
+        DigestMismatch = "digest_mismatch", BAD_REQUEST, after_ms(1000),
+            "The bytes that arrived have another digest than the one announced.",
+            "Upload the file again.";
+        UploadEmpty = "upload_empty", BAD_REQUEST, Retry::Never,
+            "The upload holds no bytes.",
+            "Send the file as the body.";
+        UploadRefused = "upload_refused", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The upload is no model that can be served.",
+            "The message says why.";
+        ArchiveBomb = "archive_bomb", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive would unpack to far more than its size warrants.",
+            "Pack only what the model needs.";
+        ArchiveDuplicatePath = "archive_duplicate_path", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive holds the same path twice.",
+            "Pack the folder anew.";
+        ArchiveEmpty = "archive_empty", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive holds no files.",
+            "Pack the folder of the model.";
+        ArchiveEncrypted = "archive_encrypted", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive is encrypted.",
+            "Pack it without a password.";
+        ArchiveFileTooLarge = "archive_file_too_large", UNPROCESSABLE_ENTITY, Retry::Never,
+            "A file in the archive is larger than one file may be.",
+            "Split the weights, or ask the operator for a higher limit.";
+        ArchiveLinkRefused = "archive_link_refused", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive holds a symbolic or hard link.",
+            "Pack the files themselves (`tar --dereference`).";
+        ArchiveMalformed = "archive_malformed", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive is damaged.",
+            "Pack it anew.";
+        ArchivePathEscapes = "archive_path_escapes", UNPROCESSABLE_ENTITY, Retry::Never,
+            "A path in the archive leads out of its folder.",
+            "Pack relative paths without `..`.";
+        ArchivePathInvalid = "archive_path_invalid", UNPROCESSABLE_ENTITY, Retry::Never,
+            "A path in the archive is not one that can be stored.",
+            "Rename the file that the message names.";
+        ArchiveSpecialFileRefused = "archive_special_file_refused", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive holds a device, a pipe or a socket.",
+            "Pack plain files alone.";
+        ArchiveTooLarge = "archive_too_large", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive unpacks to more than an upload may.",
+            "Leave out what the model does not need.";
+        ArchiveTooManyFiles = "archive_too_many_files", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive holds more files than an upload may.",
+            "Leave out what the model does not need.";
+        ArchiveTruncated = "archive_truncated", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive ends too early.",
+            "Upload the whole file.";
+        ArchiveUnsupported = "archive_unsupported", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The archive is packed in a way that is not taken.",
+            "Pack a `.zip` (deflated or stored) or a `.tar.gz`.";
+        GateOutOfMemory = "gate_out_of_memory", UNPROCESSABLE_ENTITY, Retry::Never,
+            "Judging the upload took more memory than it may.",
+            "Simplify the graph, or keep its weights in external data.";
+        GateTooSlow = "gate_too_slow", UNPROCESSABLE_ENTITY, Retry::Never,
+            "Judging the upload took longer than it may.",
+            "Leave out what the model does not need.";
+        ManifestInvalid = "manifest_invalid", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The file `berth.yaml` does not say what it should.",
+            "Correct the field that the message names.";
+        ModelAmbiguousGraph = "model_ambiguous_graph", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The folder holds several graphs, and nothing says which one is meant.",
+            "Name it in `berth.yaml` (`graph`).";
+        ModelDuplicateName = "model_duplicate_name", UNPROCESSABLE_ENTITY, Retry::Never,
+            "A name stands twice in the graph where it must stand once.",
+            "Export the model anew.";
+        ModelExternalDataEscapes = "model_external_data_escapes", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph refers to weights outside of its folder.",
+            "Export the model with its external data beside it.";
+        ModelExternalDataMissing = "model_external_data_missing", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph refers to weights that were not uploaded.",
+            "Upload the folder with all its files.";
+        ModelExternalDataOutOfRange = "model_external_data_out_of_range", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph refers to weights beyond the end of their file.",
+            "Upload the whole file, or export the model anew.";
+        ModelFileIsPointer = "model_file_is_pointer", UNPROCESSABLE_ENTITY, Retry::Never,
+            "A file is a Git LFS pointer, not the file itself.",
+            "Run `git lfs pull` and upload the folder again.";
+        ModelIrUnsupported = "model_ir_unsupported", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph is of a format version that the runtime does not know.",
+            "Export the model for an older version of the format.";
+        ModelMalformed = "model_malformed", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph is damaged, or no ONNX graph.",
+            "Export the model anew.";
+        ModelNestedTooDeep = "model_nested_too_deep", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph holds graphs in graphs, deeper than is taken.",
+            "Simplify the graph.";
+        ModelNoGraph = "model_no_graph", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The upload holds no ONNX graph.",
+            "Upload a `.onnx` file, or a folder with one.";
+        ModelOperatorUnsupported = "model_operator_unsupported", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph uses an operator that the runtime does not ship.",
+            "Export the model without the operator that the message names.";
+        ModelOpsetMissing = "model_opset_missing", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph does not say which operators it means.",
+            "Export the model anew.";
+        ModelOpsetUnsupported = "model_opset_unsupported", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph is of an operator set that the runtime does not know.",
+            "Export the model for an older operator set.";
+        ModelPlatformUnsupported = "model_platform_unsupported", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The model repository is for a platform other than ONNX.",
+            "Upload an ONNX model.";
+        ModelTensorInvalid = "model_tensor_invalid", UNPROCESSABLE_ENTITY, Retry::Never,
+            "A tensor of the graph does not fit its own description.",
+            "Export the model anew.";
+        ModelTooLarge = "model_too_large", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph holds more than is taken.",
+            "Keep its weights in external data, or simplify it.";
+        ModelTruncated = "model_truncated", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph ends too early.",
+            "Upload the whole file.";
+        ModelTypeUnsupported = "model_type_unsupported", UNPROCESSABLE_ENTITY, Retry::Never,
+            "An input or output of the graph is of a type that cannot be served.",
+            "Export the model with tensors as inputs and outputs.";
+        ModelWithoutOutputs = "model_without_outputs", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The graph has no outputs.",
+            "Export the model with outputs.";
+    }
+
     "Inference" {
         ModelNotFound = "model_not_found", NOT_FOUND, Retry::Never,
             "There is no such model, or the key may not call it.",

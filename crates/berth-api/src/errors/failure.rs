@@ -144,6 +144,9 @@ pub(crate) fn sentence(error: &impl std::error::Error) -> String {
     let mut letters = text.chars();
     letters
         .next()
-        .map(|first| first.to_uppercase().chain(letters).chain(['.']).collect())
+        .map(|first| {
+            let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+            first.to_uppercase().chain(letters).chain(end.chars()).collect()
+        })
         .unwrap_or_default()
 }

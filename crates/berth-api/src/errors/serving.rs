@@ -1,9 +1,12 @@
 //! Failures of `berth-serving` as codes.
 
-use berth_serving::inference::{self, FailureKind};
-use berth_serving::routing;
+use std::io;
 
-use crate::errors::{Code, Failure};
+use berth_serving::gate::Refusal;
+use berth_serving::inference::{self, FailureKind};
+use berth_serving::{deployments, models, routing, uploads};
+
+use crate::errors::{Code, Failure, sentence};
 
 impl From<inference::Error> for Failure {
     fn from(error: inference::Error) -> Self {
@@ -66,8 +69,83 @@ fn pointer_of(param: &str) -> String {
     crate::errors::pointer(path.split('.').filter(|part| !part.is_empty()).map(Into::into))
 }
 
+impl From<models::Error> for Failure {
+    fn from(error: models::Error) -> Self {
+        use models::Error as E;
+        match error {
+            E::ModelNotFound(_) | E::VersionNotFound(_) => Self::new(Code::NotFound, sentence(&error)),
+            E::NameTaken(_) => Self::new(Code::NameTaken, sentence(&error)),
+            E::Deployed => Self::of(Code::ModelDeployed),
+            E::TooLong { field, .. } => {
+                Self::new(Code::InvalidValue, sentence(&error)).field(format!("/{field}"), error.to_string())
+            }
+            E::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<deployments::Error> for Failure {
+    fn from(error: deployments::Error) -> Self {
+        use deployments::Error as E;
+        let field = |field: &str| {
+            Self::new(Code::InvalidValue, sentence(&error)).field(pointer_of(field), error.to_string())
+        };
+        match &error {
+            E::NotFound(_) => Self::new(Code::NotFound, sentence(&error)),
+            E::ModelNotFound(_) => field("model"),
+            E::VersionNotFound(_) => field("versions"),
+            E::VersionNotReady { .. } => Self::new(Code::VersionNotReady, sentence(&error)),
+            E::NameTaken(_) => Self::new(Code::NameTaken, sentence(&error)),
+            E::OutOfRange { field: name, .. } => field(name),
+            E::Store(_) => match error {
+                E::Store(error) => error.into(),
+                error => Self::internal(error),
+            },
+        }
+    }
+}
+
+impl From<uploads::Error> for Failure {
+    fn from(error: uploads::Error) -> Self {
+        use uploads::Error as E;
+        match error {
+            E::Body(error) => broken_off(error),
+            E::Empty => Self::new(Code::UploadEmpty, "The upload is empty."),
+            E::TooLarge { .. } => Self::new(Code::BodyTooLarge, sentence(&error)),
+            E::WrongDigest { .. } => Self::new(Code::DigestMismatch, sentence(&error)),
+            E::Refused(refusal) => refused(refusal),
+            E::ModelDeleted => Self::new(Code::NotFound, sentence(&error)),
+            E::Store(error) => error.into(),
+            E::Gate(_) | E::Artifacts(_) | E::Summary(_) => Self::internal(error),
+        }
+    }
+}
+
+/// An upload whose bytes stopped to come.
+fn broken_off(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Failure::new(Code::BodyTimeout, "The upload stood still for too long."),
+        io::ErrorKind::FileTooLarge => {
+            Failure::new(Code::BodyTooLarge, "The upload is larger than an upload may be.")
+        }
+        _ => Failure::of(Code::BodyIncomplete).source(error),
+    }
+}
+
+/// What the gate says.
+fn refused(refusal: Refusal) -> Failure {
+    let code = Code::find(&refusal.code).unwrap_or(Code::UploadRefused);
+    let message = sentence(&refusal);
+    match refusal.path {
+        Some(path) => Failure::new(code, format!("{message} (in `{}`)", path.escape_debug())),
+        None => Failure::new(code, message),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use berth_serving::gate;
+
     use super::*;
 
     #[test]
@@ -75,5 +153,17 @@ mod tests {
         assert_eq!(pointer_of("input[2]"), "/input/2");
         assert_eq!(pointer_of("inputs[0].shape"), "/inputs/0/shape");
         assert_eq!(pointer_of("dimensions"), "/dimensions");
+    }
+
+    #[test]
+    fn every_refusal_of_the_gate_is_in_the_table() {
+        for text in gate::REFUSAL_CODES {
+            let code = Code::find(text).unwrap_or_else(|| panic!("`{text}` is not in the table"));
+            assert!(
+                crate::errors::groups::UPLOAD.contains(&code),
+                "uploads do not declare `{text}`"
+            );
+            assert_eq!(code.status().as_u16(), 422);
+        }
     }
 }

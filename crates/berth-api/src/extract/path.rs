@@ -38,6 +38,19 @@ path_parts! {
     id::VersionId = "version_id";
     id::DeploymentId = "deployment_id";
     Handle = "name";
+    Number = "number";
+}
+
+/// The number of a version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Number(pub(crate) u32);
+
+impl FromStr for Number {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
 }
 
 /// The part of the path that is a `T`. What does not have the form of one names nothing, so it is not found.

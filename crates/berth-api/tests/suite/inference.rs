@@ -1,0 +1,307 @@
+//! The inference surfaces, as far as they go without a worker; with one they are tested over the built binaries.
+
+use std::collections::BTreeMap;
+
+use berth_domain::clock::{Clock as _, SystemClock};
+use berth_domain::creator::Creator;
+use berth_domain::digest::Sha256;
+use berth_domain::id::{OrganizationId, ProjectId, VersionId};
+use berth_domain::manifest::{Batching, Manifest, Task};
+use berth_domain::model::{ModelFile, folder_digest};
+use berth_domain::name::Handle;
+use berth_domain::random::SystemRandom;
+use berth_domain::tensor::{Datatype, Dimension, TensorSpec};
+use berth_store::system::versions::Outcome;
+use berth_store::versions::{Measured, NewVersion};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::house::{House, Tenant, text};
+
+/// A version that was proved, put into the database, and a deployment of it; no worker holds it.
+async fn deployed(house: &House, tenant: &Tenant) {
+    let models = format!("{}/models", tenant.project_root());
+    house
+        .post(&models, &tenant.token, &json!({"name": "adder"}))
+        .await
+        .succeeded(201);
+    let organization: OrganizationId = tenant.organization.parse().expect("an id");
+    let project: ProjectId = tenant.project.parse().expect("an id");
+    let me = house.get("/api/v1/auth/me", &tenant.token).await.succeeded(200);
+    let creator = Creator::User(text(&me["user"]["user_id"]).parse().expect("an id"));
+    let now = SystemClock.now();
+    let spec = |name: &str| TensorSpec {
+        name: name.to_owned(),
+        datatype: Datatype::Fp32,
+        shape: vec![Dimension::Symbolic("rows".to_owned()), Dimension::Fixed(3)],
+    };
+    let files = vec![ModelFile {
+        path: "model.onnx".to_owned(),
+        digest: Sha256::of(b"adder"),
+        size_bytes: 5,
+    }];
+    let mut tx = house.store.tenant(organization).await.expect("a transaction");
+    let name: Handle = "adder".parse().expect("a handle");
+    let model = tx
+        .models()
+        .find(organization, project, &name)
+        .await
+        .expect("finds")
+        .expect("the model");
+    tx.blobs()
+        .touch(organization, &files[0].digest, 5, now)
+        .await
+        .expect("touches");
+    let version = NewVersion {
+        id: VersionId::new(&SystemClock, &SystemRandom),
+        model: model.id,
+        folder_digest: folder_digest(&files),
+        warnings: vec![],
+        manifest: Manifest {
+            task: Task::Tensors,
+            graph: "model.onnx".to_owned(),
+            inputs: vec![spec("x")],
+            outputs: vec![spec("y")],
+            text_embedding: None,
+            batching: Batching::default(),
+            license: None,
+            guessed: vec![],
+        },
+        graphs: json!([]),
+        files,
+        created_by: creator,
+        created_at: now,
+    };
+    tx.versions()
+        .insert(organization, &version)
+        .await
+        .expect("inserts")
+        .expect("a number");
+    tx.commit().await.expect("commits");
+
+    let deployments = format!("{}/deployments", tenant.project_root());
+    let body = json!({"name": "sum", "model": "adder"});
+    house
+        .post(&deployments, &tenant.token, &body)
+        .await
+        .refused(409, "version_not_ready");
+    let outcome = Outcome::Ready {
+        measured: Measured {
+            resident_bytes: 1,
+            load_us: 1,
+            run_us: 1,
+        },
+        warnings: vec![],
+    };
+    let mut tx = house.store.system().await.expect("a transaction");
+    assert!(
+        tx.versions()
+            .conclude(version.id, &outcome, now)
+            .await
+            .expect("concludes")
+    );
+    tx.commit().await.expect("commits");
+    let made = house
+        .post(&deployments, &tenant.token, &body)
+        .await
+        .succeeded(201);
+    assert_eq!(made["versions"], json!([{"number": 1, "weight": 1}]));
+}
+
+async fn infer(house: &House, path: &str, key: &str, body: &Value) -> Answer {
+    let answer = house.post(path, key, body).await;
+    assert_ne!(answer.status.as_u16(), 500, "{answer:?}");
+    answer
+}
+
+#[tokio::test]
+async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
+    let house = House::new().await;
+    let tenant = house.tenant("acme").await;
+    deployed(&house, &tenant).await;
+    let key = house.key(&tenant, &["inference.run"]).await;
+
+    let list = house.get("/v1/models", &key).await.succeeded(200);
+    assert_eq!(list["object"], "list");
+    assert_eq!(
+        (&list["data"][0]["id"], &list["data"][0]["owned_by"]),
+        (&json!("sum"), &json!("acme"))
+    );
+    assert_eq!(
+        house.get("/v1/models/sum", &key).await.succeeded(200)["object"],
+        "model"
+    );
+    house
+        .get("/v1/models/other", &key)
+        .await
+        .refused(404, "model_not_found");
+
+    let metadata = house.get("/v2/models/sum", &key).await.succeeded(200);
+    assert_eq!(
+        metadata,
+        json!({
+            "name": "sum", "versions": ["1"], "platform": "onnx_onnxv1",
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
+            "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}],
+        })
+    );
+    house.get("/v2/models/sum/versions/1", &key).await.succeeded(200);
+    for missing in [
+        "/v2/models/sum/versions/2",
+        "/v2/models/sum/versions/x",
+        "/v2/models/other",
+    ] {
+        let answer = house.get(missing, &key).await;
+        assert_eq!(answer.status.as_u16(), 404, "{missing}");
+        assert!(answer.json()["error"].is_string(), "{missing}: {answer:?}");
+    }
+
+    let body = json!({"model": "sum", "input": "a"});
+    let answer = infer(&house, "/v1/embeddings", &key, &body)
+        .await
+        .refused(503, "model_not_ready");
+    assert!(
+        answer
+            .header("retry-after")
+            .is_some_and(|wait| wait.parse::<u64>().is_ok_and(|wait| wait >= 1))
+    );
+    assert!(answer.header("retry-after-ms").is_some());
+    assert_eq!(answer.header("x-should-retry"), Some("true"));
+    assert!(answer.header("openai-processing-ms").is_some());
+    assert_eq!(house.get("/v2/models/sum/ready", &key).await.status.as_u16(), 503);
+}
+
+#[tokio::test]
+async fn key_calls_what_its_list_names_and_its_project_holds() {
+    let house = House::new().await;
+    let tenant = house.tenant("acme").await;
+    deployed(&house, &tenant).await;
+    let stranger = house.tenant("other").await;
+    let body = json!({"model": "sum", "input": "a"});
+    let narrow = house
+        .key_with(
+            &tenant,
+            &json!({"title": "k", "scopes": ["inference.run"], "models": ["another"]}),
+        )
+        .await;
+    let foreign = house.key(&stranger, &["inference.run"]).await;
+    for key in [&narrow, &foreign] {
+        infer(&house, "/v1/embeddings", key, &body)
+            .await
+            .refused(404, "model_not_found");
+        assert_eq!(
+            house.get("/v1/models", key).await.succeeded(200)["data"],
+            json!([])
+        );
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_have_their_code() {
+    let house = House::new().await;
+    let tenant = house.tenant("acme").await;
+    let key = house.key(&tenant, &["inference.run"]).await;
+    for (body, status, code, param) in [
+        (
+            json!({"input": "a"}),
+            400,
+            "missing_required_parameter",
+            Some("model"),
+        ),
+        (
+            json!({"model": 7, "input": "a"}),
+            400,
+            "invalid_type",
+            Some("model"),
+        ),
+        (json!({"model": null}), 400, "invalid_type", Some("model")),
+        (json!([1]), 400, "invalid_type", Some("")),
+        (
+            json!({"model": "nothing", "input": "a"}),
+            404,
+            "model_not_found",
+            Some("model"),
+        ),
+        (
+            json!({"model": "a@b@c", "input": "a"}),
+            404,
+            "model_not_found",
+            Some("model"),
+        ),
+        (
+            json!({"model": "\u{0}\n", "input": "a"}),
+            404,
+            "model_not_found",
+            Some("model"),
+        ),
+        (
+            json!({"model": "x".repeat(5000), "input": "a"}),
+            404,
+            "model_not_found",
+            Some("model"),
+        ),
+    ] {
+        let answer = infer(&house, "/v1/embeddings", &key, &body)
+            .await
+            .refused(status, code);
+        answer.check(&Method::POST, "/v1/embeddings");
+        assert_eq!(answer.json()["error"]["param"].as_str(), param, "{body:.100}");
+    }
+    let raw = |body: Vec<u8>| {
+        house
+            .request(Method::POST, "/v1/embeddings", Some(&key))
+            .body(body)
+    };
+    house
+        .send(raw(b"{\"model\":\"a\",\"input\":NaN}".to_vec()))
+        .await
+        .refused(400, "invalid_json");
+    house
+        .send(raw(b"{\"model\":\"\xff\"}".to_vec()))
+        .await
+        .refused(400, "invalid_json");
+    house
+        .send(raw(vec![b'['; 90_000]))
+        .await
+        .refused(400, "invalid_type");
+    house
+        .send(raw(vec![b' '; 100_001]))
+        .await
+        .refused(413, "body_too_large");
+    let form = raw(b"a=b".to_vec()).header("content-type", "multipart/form-data; boundary=x");
+    house.send(form).await.refused(415, "content_type_unsupported");
+}
+
+#[tokio::test]
+async fn binary_tensors_are_refused_clearly() {
+    let house = House::new().await;
+    let tenant = house.tenant("acme").await;
+    let key = house.key(&tenant, &["inference.run"]).await;
+    let request = house
+        .request(Method::POST, "/v2/models/m/infer", Some(&key))
+        .header("inference-header-content-length", "2")
+        .header("accept", "application/problem+json")
+        .body("{}\0\0");
+    house
+        .send(request)
+        .await
+        .refused(400, "binary_tensors_unsupported");
+}
+
+#[tokio::test]
+async fn errors_of_all_surfaces_become_problems_when_asked_for() {
+    let house = House::new().await;
+    let parts = BTreeMap::from([
+        ("/v1/models", "credentials_missing"),
+        ("/v2/models/m", "credentials_missing"),
+    ]);
+    for (path, code) in parts {
+        let request = house
+            .request(Method::GET, path, None)
+            .header("accept", "application/problem+json");
+        let answer = house.send(request).await.refused(401, code);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(answer.json()["instance"].as_str(), answer.header("x-request-id"));
+    }
+}
