@@ -76,7 +76,9 @@ fn in_backticks(line: &str) -> impl Iterator<Item = &str> {
 
 /// Whether this is one path from the root, without a place to fill in.
 fn is_path(text: &str) -> bool {
-    TOP.iter().any(|top| text.starts_with(top)) && !text.contains([' ', '*', '<', '{', '…', '$'])
+    TOP.iter().any(|top| text.starts_with(top))
+        && !text.contains([' ', '*', '<', '{', '…', '$'])
+        && !text.contains("NNNN")
 }
 
 /// Targets of `[text](target)` inside the repository.
