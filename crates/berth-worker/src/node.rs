@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use berth_artifacts::{ArtifactStore, Cache};
@@ -34,6 +35,9 @@ use self::replicas::Replicas;
 use self::sockets::Sockets;
 use crate::doctor;
 use crate::launcher::LIBRARY_ENVIRONMENT;
+
+/// How long callers of the control service have to let go of their connections when the node ends.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where the settings are.
 #[derive(Debug, clap::Args)]
@@ -115,7 +119,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     }
     gone.cancel();
     membership.await.context("the node could not leave")?;
-    serving.await.context("the control service could not end")??;
+    // A caller that no longer moves its end of a connection must not hold the node.
+    if let Ok(served) = tokio::time::timeout(FAREWELL, serving).await {
+        served.context("the control service could not end")??;
+    }
     tracing::info!(worker.id = %id, "left the fleet");
     Ok(())
 }

@@ -13,6 +13,9 @@ use crate::{Process, SandboxMode, Size, Span};
 /// Longest path of the folder of sockets: a socket's whole path must stay below 108 bytes.
 const LONGEST_SOCKET_FOLDER: usize = 60;
 
+/// What models can run on.
+const PROVIDERS: [&str; 3] = ["cpu", "cuda", "tensorrt"];
+
 /// A node that holds models: `berth-worker node`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +43,9 @@ pub struct Worker {
     /// Memory that one runner may take before it is ended. Without it, as much as all together.
     #[schemars(example = "4GiB")]
     pub runner_memory: Option<Size>,
+    /// What models may run on, the preferred first: `cpu`, `cuda`, `tensorrt`. What one cannot run, the next one does, and
+    /// the processor the rest. One that the library or this build does not have is an error, never a silent fall-back.
+    pub providers: Vec<String>,
     /// Threads that one runner computes with; 0 is one for each core. With many models on a node, 1 gives the best
     /// throughput; more give single requests a shorter wait.
     pub threads: u16,
@@ -66,6 +72,7 @@ impl Default for Worker {
             labels: BTreeMap::new(),
             memory: None,
             runner_memory: None,
+            providers: vec!["cpu".to_owned()],
             threads: 0,
             queue: 1_024,
             sandbox: SandboxMode::Required,
@@ -92,6 +99,17 @@ impl Section for Worker {
         check.absolute("cache_folder", &self.cache_folder);
         check.at_least_one("cache_size", self.cache_size.get());
         check.at_least_one("queue", self.queue);
+        if self.providers.is_empty()
+            || !self
+                .providers
+                .iter()
+                .all(|name| PROVIDERS.contains(&name.as_str()))
+        {
+            check.problem(
+                "providers",
+                "must be a list of `cpu`, `cuda` and `tensorrt`, the preferred first",
+            );
+        }
         if self.lease < Span::seconds(1) {
             check.problem("lease", "must be at least 1s");
         }

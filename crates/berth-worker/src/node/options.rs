@@ -72,7 +72,7 @@ pub(super) fn launcher(config: &Config, program: PathBuf, sockets: &Path) -> Lau
         program,
         sockets: sockets.to_owned(),
         library: worker.onnxruntime_library.clone().unwrap_or_default(),
-        providers: vec!["cpu".to_owned()],
+        providers: worker.providers.clone(),
         threads,
         queue_requests: usize::try_from(worker.queue).unwrap_or(usize::MAX),
         sandbox: match worker.sandbox {

@@ -1,4 +1,5 @@
-//! A node and its runners.
+//! A node and its runners. The tests have threads of their own for the coordination, which answers while a test waits for
+//! its node to end.
 
 use berth_coordination::records::ReplicaState;
 use berth_protocol::runner::Operation;
@@ -11,7 +12,7 @@ use crate::runners::{LIMIT, is_busy, request, spin};
 
 const BODY: &str = r#"{"model":"m","input":"A man is playing a guitar."}"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn assigned_version_is_fetched_held_and_taken_off_again() {
     let site = Site::new().await;
     let assignment = site.publish(&models::minilm()).await;
@@ -60,7 +61,7 @@ async fn assigned_version_is_fetched_held_and_taken_off_again() {
     assert!(site.fleet.workers().await.expect("the fleet answers").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_runner_is_replaced_by_itself() {
     let site = Site::new().await;
     let assignment = site.publish(&models::minilm()).await;
@@ -93,7 +94,7 @@ async fn killed_runner_is_replaced_by_itself() {
     assert_eq!(status.replicas[0].starts, 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_that_fails_again_and_again_is_reported_with_its_reason() {
     let site = Site::new().await;
     let assignment = site.publish(&models::broken()).await;
@@ -123,7 +124,7 @@ async fn version_that_fails_again_and_again_is_reported_with_its_reason() {
     site.replica(|fresh| fresh.id != replica.id).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_cannot_be_fetched_are_told_of_and_tried_again() {
     let site = Site::new().await;
     let model = models::minilm();
@@ -138,7 +139,7 @@ async fn files_that_cannot_be_fetched_are_told_of_and_tried_again() {
     site.ready().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn draining_node_lets_requests_finish_and_leaves() {
     let site = Site::new().await;
     let assignment = site.publish(&models::spinner()).await;
@@ -170,7 +171,7 @@ async fn draining_node_lets_requests_finish_and_leaves() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_runner_outlives_a_node_that_is_killed() {
     let site = Site::new().await;
     let assignment = site.publish(&models::spinner()).await;
@@ -203,7 +204,7 @@ async fn no_runner_outlives_a_node_that_is_killed() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runner_sees_nothing_of_the_nodes_environment() {
     let site = Site::new().await;
     let assignment = site.publish(&models::spinner()).await;
@@ -226,7 +227,7 @@ async fn runner_sees_nothing_of_the_nodes_environment() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_is_proved_measured_and_let_go() {
     let site = Site::new().await;
     let minilm = models::minilm();
@@ -247,7 +248,7 @@ async fn version_is_proved_measured_and_let_go() {
     drop(assignment);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_that_cannot_be_loaded_fails_its_proof_in_words() {
     let site = Site::new().await;
     let broken = models::broken();
@@ -263,7 +264,7 @@ async fn version_that_cannot_be_loaded_fails_its_proof_in_words() {
     assert!(answer.reason.contains("model.onnx"), "{}", answer.reason);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proof_without_files_is_the_nodes_trouble_and_not_the_models() {
     let site = Site::new().await;
     let (_node, worker) = site.node().await;
@@ -274,7 +275,7 @@ async fn proof_without_files_is_the_nodes_trouble_and_not_the_models() {
     assert_eq!(status.expect_err("no answer").code(), tonic::Code::Unavailable);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proof_that_spins_ends_with_its_deadline() {
     let site = Site::new().await;
     let spinner = models::spinner();
@@ -290,7 +291,7 @@ async fn proof_that_spins_ends_with_its_deadline() {
     assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_without_its_library_says_so_and_does_not_start() {
     let site = Site::new().await;
     let mut command = site.command();
