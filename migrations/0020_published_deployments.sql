@@ -20,39 +20,42 @@ CREATE FUNCTION published_deployments(wanted_name text)
         folder_digest bytea,
         manifest jsonb
     )
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp
 AS $$
-    SELECT
-        deployments.organization_id,
-        organizations.name,
-        deployments.project_id,
-        deployments.deployment_id,
-        deployments.name,
-        deployments.created_at,
-        deployments.model_id,
-        model_versions.version_id,
-        model_versions.number,
-        deployment_versions.weight,
-        model_versions.folder_digest,
-        model_versions.manifest
-    FROM models
-    JOIN deployments ON deployments.model_id = models.model_id
-    JOIN organizations ON organizations.organization_id = deployments.organization_id
-    JOIN projects ON projects.project_id = deployments.project_id
-    JOIN deployment_versions ON deployment_versions.deployment_id = deployments.deployment_id
-    JOIN model_versions ON model_versions.version_id = deployment_versions.version_id
-    WHERE models.published_at IS NOT NULL
-        AND models.deleted_at IS NULL
-        AND deployments.deleted_at IS NULL
-        AND deployments.stopped_at IS NULL
-        AND (wanted_name IS NULL OR deployments.name = wanted_name)
-        AND organizations.suspended_at IS NULL
-        AND organizations.deleted_at IS NULL
-        AND projects.suspended_at IS NULL
-        AND projects.deleted_at IS NULL
-        AND model_versions.state = 'ready'
-        AND model_versions.deleted_at IS NULL
+BEGIN
+    RETURN QUERY
+        SELECT
+            deployments.organization_id,
+            organizations.name,
+            deployments.project_id,
+            deployments.deployment_id,
+            deployments.name,
+            deployments.created_at,
+            deployments.model_id,
+            model_versions.version_id,
+            model_versions.number,
+            deployment_versions.weight,
+            model_versions.folder_digest,
+            model_versions.manifest
+        FROM models
+        JOIN deployments ON deployments.model_id = models.model_id
+        JOIN organizations ON organizations.organization_id = deployments.organization_id
+        JOIN projects ON projects.project_id = deployments.project_id
+        JOIN deployment_versions ON deployment_versions.deployment_id = deployments.deployment_id
+        JOIN model_versions ON model_versions.version_id = deployment_versions.version_id
+        WHERE models.published_at IS NOT NULL
+            AND models.deleted_at IS NULL
+            AND deployments.deleted_at IS NULL
+            AND deployments.stopped_at IS NULL
+            AND (wanted_name IS NULL OR deployments.name = wanted_name)
+            AND organizations.suspended_at IS NULL
+            AND organizations.deleted_at IS NULL
+            AND projects.suspended_at IS NULL
+            AND projects.deleted_at IS NULL
+            AND model_versions.state = 'ready'
+            AND model_versions.deleted_at IS NULL;
+END
 $$;
 
 REVOKE ALL ON FUNCTION published_deployments(text) FROM PUBLIC;
