@@ -11,8 +11,9 @@ use berth_coordination::memory::Memory;
 use berth_coordination::{Coordination, Fleet};
 use berth_domain::clock::{Clock as _, ManualClock, SystemClock, Timestamp};
 use berth_domain::creator::Creator;
+use berth_domain::deployment::Settings;
 use berth_domain::digest::Sha256;
-use berth_domain::id::{MessageId, ModelId, OrganizationId, ProjectId, UserId, VersionId};
+use berth_domain::id::{DeploymentId, MessageId, ModelId, OrganizationId, ProjectId, UserId, VersionId};
 use berth_domain::manifest::{Batching, Manifest, Task};
 use berth_domain::model::{ModelFile, folder_digest};
 use berth_domain::random::SystemRandom;
@@ -21,12 +22,14 @@ use berth_domain::work::{ModelCheck, Work};
 use berth_queue::Queue;
 use berth_queue::amqp::{self, Amqp};
 use berth_queue::memory;
+use berth_store::deployments::NewDeployment;
 use berth_store::models::{NewModel, Reach};
 use berth_store::organizations::NewOrganization;
 use berth_store::projects::NewProject;
 use berth_store::system::outbox::Backlog;
+use berth_store::system::versions::Outcome;
 use berth_store::users::NewUser;
-use berth_store::versions::{NewVersion, Version};
+use berth_store::versions::{Measured, NewVersion, Version};
 use berth_store::{Options as StoreOptions, Store};
 use berth_test_support::{TestBroker, TestDatabase};
 use chrono::SubsecRound as _;
@@ -46,7 +49,12 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// Coordinated in memory.
     pub(crate) async fn new() -> Self {
+        Self::over(Arc::new(Memory::new())).await
+    }
+
+    pub(crate) async fn over(coordination: Arc<dyn Coordination>) -> Self {
         let database = TestDatabase::create().await.expect("a database");
         let options = StoreOptions::new(
             Secret::new(database.app_url()),
@@ -60,7 +68,7 @@ impl House {
             project: ProjectId::new(&clock, &SystemRandom),
             store,
             clock,
-            coordination: Arc::new(Memory::new()),
+            coordination,
             _database: database,
         };
         house.furnish().await.expect("rows are written");
@@ -182,6 +190,47 @@ impl House {
             .expect("the model is there");
         tx.commit().await.expect("commits");
         version.id
+    }
+
+    /// A version of a new model that runs, and takes so much memory.
+    pub(crate) async fn ready(&self, name: &str, resident_bytes: u64) -> VersionId {
+        let version = self.version(self.model(name).await, name.as_bytes()).await;
+        let outcome = Outcome::Ready {
+            measured: Measured {
+                resident_bytes,
+                load_us: 128_000,
+                run_us: 9_000,
+            },
+            warnings: vec![],
+        };
+        let mut tx = self.store.system().await.expect("begins");
+        tx.versions()
+            .conclude(version, &outcome, self.now())
+            .await
+            .expect("concluded");
+        tx.commit().await.expect("commits");
+        version
+    }
+
+    /// Deploys a version under a name.
+    pub(crate) async fn deploy(&self, name: &str, version: VersionId) -> DeploymentId {
+        let deployment = NewDeployment {
+            id: DeploymentId::new(&self.clock, &SystemRandom),
+            project: self.project,
+            model: self.show(version).await.model,
+            name: name.parse().expect("a handle"),
+            settings: Settings::default(),
+            versions: vec![(version, 100)],
+            created_by: Creator::User(self.owner),
+            created_at: self.now(),
+        };
+        let mut tx = self.store.tenant(self.organization).await.expect("begins");
+        tx.deployments()
+            .insert(self.organization, &deployment)
+            .await
+            .expect("inserted");
+        tx.commit().await.expect("commits");
+        deployment.id
     }
 
     /// Announces bytes that are about to be stored.

@@ -3,6 +3,7 @@
 mod house;
 mod mail;
 mod model_checks;
+mod placement;
 mod post_office;
 mod relay;
 mod sweeps;

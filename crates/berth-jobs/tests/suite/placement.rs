@@ -1,0 +1,223 @@
+//! The planner's loop, over Redis and its twin.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_coordination::memory::Memory;
+use berth_coordination::records::WorkerRecord;
+use berth_coordination::redis::{self, Redis};
+use berth_coordination::{Coordination, Topic};
+use berth_domain::clock::Timestamp;
+use berth_domain::id::{DeploymentId, VersionId, WorkerId};
+use berth_domain::random::SystemRandom;
+use berth_jobs::placement::{Options, Placement};
+use berth_test_support::{TestRedis, wait_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::house::{House, LIMIT};
+
+const TTL: Duration = Duration::from_mins(10);
+
+fn memory() -> Arc<dyn Coordination> {
+    Arc::new(Memory::new())
+}
+
+fn redis() -> Arc<dyn Coordination> {
+    let server = TestRedis::new().expect("a Redis is named");
+    let options = redis::Options {
+        prefix: server.prefix().to_owned(),
+        ..redis::Options::new(server.url())
+    };
+    Arc::new(Redis::connect(options).expect("well-formed"))
+}
+
+macro_rules! suite {
+    ($($name:ident)*) => {
+        mod over_memory {
+            $(#[tokio::test] async fn $name() { super::$name(crate::house::House::over(super::memory()).await).await; })*
+        }
+        mod over_redis {
+            $(#[tokio::test] async fn $name() { super::$name(crate::house::House::over(super::redis()).await).await; })*
+        }
+    };
+}
+
+suite! {
+    wanted_version_is_assigned_once_and_stays
+    removed_deployment_is_taken_back
+    version_moves_when_its_worker_is_gone
+    draining_worker_gets_nothing_new
+    one_process_plans_and_another_takes_over
+    loop_is_woken_by_an_event_and_gives_the_lease_back
+}
+
+fn placement(house: &House, holder: &str) -> Placement {
+    let options = Options {
+        // Nothing happens by the clock in a test.
+        every: Duration::from_mins(10),
+        settle: Duration::from_millis(1),
+        ..Options::new(holder.to_owned())
+    };
+    Placement::new(house.store.clone(), house.fleet(), options)
+}
+
+async fn worker(house: &House, draining: bool) -> WorkerId {
+    let worker = WorkerRecord {
+        id: WorkerId::new(&house.clock, &SystemRandom),
+        control_address: "unix:/run/berth/worker.sock".to_owned(),
+        hostname: "node-1".to_owned(),
+        devices: vec![],
+        memory_bytes: 1 << 30,
+        labels: BTreeMap::new(),
+        library_version: "1.32.0".to_owned(),
+        protocol: 1,
+        draining,
+        started_at: Timestamp::UNIX_EPOCH,
+    };
+    house
+        .fleet()
+        .announce_worker(&worker, TTL)
+        .await
+        .expect("announced");
+    worker.id
+}
+
+/// The versions that the worker is told to hold; `None` when it is told nothing.
+async fn told(house: &House, worker: WorkerId) -> Option<Vec<VersionId>> {
+    let assignments = house.fleet().assignments(worker).await.expect("read")?;
+    Some(assignments.iter().map(|assignment| assignment.version).collect())
+}
+
+async fn round(house: &House, holder: &str) -> usize {
+    placement(house, holder).round().await.expect("plans")
+}
+
+async fn remove(house: &House, deployment: DeploymentId) {
+    let mut tx = house.store.tenant(house.organization).await.expect("begins");
+    tx.deployments()
+        .delete(house.organization, deployment, house.now())
+        .await
+        .expect("removed");
+    tx.commit().await.expect("commits");
+}
+
+async fn wanted_version_is_assigned_once_and_stays(house: House) {
+    let node = worker(&house, false).await;
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    assert_eq!(round(&house, "ann").await, 1);
+    let assignments = house
+        .fleet()
+        .assignments(node)
+        .await
+        .expect("read")
+        .expect("is told");
+    let [assignment] = &assignments[..] else {
+        unreachable!("one version")
+    };
+    assert_eq!(
+        (assignment.version, assignment.organization),
+        (version, house.organization)
+    );
+    assert_eq!(assignment.files[0].path, "model.onnx");
+    assert_eq!(assignment.manifest, house.show(version).await.manifest);
+    assert_eq!(round(&house, "ann").await, 0, "nothing is told twice");
+}
+
+async fn removed_deployment_is_taken_back(house: House) {
+    let node = worker(&house, false).await;
+    let version = house.ready("a", 100 << 20).await;
+    let deployment = house.deploy("a", version).await;
+    round(&house, "ann").await;
+    assert_eq!(told(&house, node).await, Some(vec![version]));
+    remove(&house, deployment).await;
+    assert_eq!(round(&house, "ann").await, 1);
+    assert_eq!(told(&house, node).await, Some(vec![]));
+}
+
+async fn version_moves_when_its_worker_is_gone(house: House) {
+    let first = worker(&house, false).await;
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    round(&house, "ann").await;
+    let second = worker(&house, false).await;
+    round(&house, "ann").await;
+    assert_eq!(
+        told(&house, first).await,
+        Some(vec![version]),
+        "it does not move without need"
+    );
+    house.fleet().remove_worker(first).await.expect("removed");
+    round(&house, "ann").await;
+    assert_eq!(told(&house, second).await, Some(vec![version]));
+    assert_eq!(
+        told(&house, first).await,
+        None,
+        "what the gone one should hold is forgotten"
+    );
+}
+
+async fn draining_worker_gets_nothing_new(house: House) {
+    let leaving = worker(&house, true).await;
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    round(&house, "ann").await;
+    assert!(!told(&house, leaving).await.unwrap_or_default().contains(&version));
+    let staying = worker(&house, false).await;
+    round(&house, "ann").await;
+    assert_eq!(told(&house, staying).await, Some(vec![version]));
+}
+
+async fn one_process_plans_and_another_takes_over(house: House) {
+    let node = worker(&house, false).await;
+    assert!(
+        house
+            .coordination
+            .acquire("placement", "ann", TTL)
+            .await
+            .expect("answered")
+    );
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    assert_eq!(round(&house, "bob").await, 0);
+    assert_eq!(told(&house, node).await, None);
+    house
+        .coordination
+        .release("placement", "ann")
+        .await
+        .expect("released");
+    assert_eq!(round(&house, "bob").await, 1);
+    assert_eq!(told(&house, node).await, Some(vec![version]));
+}
+
+async fn loop_is_woken_by_an_event_and_gives_the_lease_back(house: House) {
+    let node = worker(&house, false).await;
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(placement(&house, "ann").run(shutdown.clone()));
+    wait_until(LIMIT, || async { told(&house, node).await == Some(vec![]) })
+        .await
+        .expect("the first round is by the clock");
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    // As the API does after the commit.
+    house
+        .coordination
+        .publish(Topic::Deployments, &house.organization.to_string())
+        .await
+        .expect("published");
+    wait_until(LIMIT, || async {
+        told(&house, node).await == Some(vec![version])
+    })
+    .await
+    .expect("the event wakes it");
+    shutdown.cancel();
+    running.await.expect("ends in order");
+    assert!(
+        house
+            .coordination
+            .acquire("placement", "bob", TTL)
+            .await
+            .expect("answered")
+    );
+}
