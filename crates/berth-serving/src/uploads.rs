@@ -224,7 +224,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Makes the version known, and the model if it is not there, and queues the proof.
+    /// Makes the version known, and the model if it is not there, and queues the proof: all in one transaction.
     async fn record(
         &self,
         access: &ProjectAccess<can::ModelsWrite>,
@@ -233,26 +233,11 @@ impl Uploads {
         folder_digest: Sha256,
         traceparent: Option<&str>,
     ) -> Result<Accepted, Error> {
-        let organization = access.organization();
-        let Surroundings {
-            store, clock, random, ..
-        } = &self.around;
-        let model = self
-            .model(access, name, report.manifest.license.as_deref())
-            .await?;
+        let Surroundings { clock, random, .. } = &self.around;
         let graphs = serde_json::to_value(&report.graphs).map_err(Error::Summary)?;
-        let mut tx = store.tenant(organization).await?;
-        // Two uploads of the same files at once: the second sees what the first has made.
-        tx.models()
-            .lock(organization, model)
-            .await?
-            .ok_or(Error::ModelDeleted)?;
-        if let Some(known) = known_version(&mut tx, organization, model, &folder_digest).await? {
-            return Ok(known);
-        }
-        let version = NewVersion {
+        let mut version = NewVersion {
             id: VersionId::new(&**clock, &**random),
-            model,
+            model: ModelId::new(&**clock, &**random),
             folder_digest,
             warnings: report.warnings,
             manifest: report.manifest,
@@ -261,8 +246,47 @@ impl Uploads {
             created_by: Creator::from(access.caller()),
             created_at: clock.now(),
         };
+        match self.try_record(access, name, &mut version, traceparent).await {
+            // Somebody made a model of this name at the same moment; it is there the second time.
+            Err(Error::Store(error)) if error.constraint() == Some(NAME_TAKEN) => {
+                self.try_record(access, name, &mut version, traceparent).await
+            }
+            done => done,
+        }
+    }
+
+    async fn try_record(
+        &self,
+        access: &ProjectAccess<can::ModelsWrite>,
+        name: &Handle,
+        version: &mut NewVersion,
+        traceparent: Option<&str>,
+    ) -> Result<Accepted, Error> {
+        let organization = access.organization();
+        let Surroundings {
+            store, clock, random, ..
+        } = &self.around;
+        let mut tx = store.tenant(organization).await?;
+        match tx.models().find(organization, access.project(), name).await? {
+            Some(model) => version.model = model.id,
+            None => {
+                let model = new_model(access, name, version);
+                tx.models().insert(organization, &model).await?;
+                version.model = model.id;
+            }
+        }
+        // Two uploads of the same files at once: the second sees what the first has made.
+        tx.models()
+            .lock(organization, version.model)
+            .await?
+            .ok_or(Error::ModelDeleted)?;
+        if let Some(known) =
+            known_version(&mut tx, organization, version.model, &version.folder_digest).await?
+        {
+            return Ok(known);
+        }
         tx.versions()
-            .insert(organization, &version)
+            .insert(organization, version)
             .await?
             .ok_or(Error::ModelDeleted)?;
         tx.outbox()
@@ -278,50 +302,24 @@ impl Uploads {
         tx.commit().await?;
         Ok(Accepted {
             version: made.ok_or(Error::ModelDeleted)?,
-            files: version.files,
+            files: version.files.clone(),
             is_new: true,
         })
     }
+}
 
-    /// The project's model of this name, made if it is not there.
-    async fn model(
-        &self,
-        access: &ProjectAccess<can::ModelsWrite>,
-        name: &Handle,
-        license: Option<&str>,
-    ) -> Result<ModelId, Error> {
-        let organization = access.organization();
-        let Surroundings {
-            store, clock, random, ..
-        } = &self.around;
-        let mut tx = store.tenant(organization).await?;
-        if let Some(model) = tx.models().find(organization, access.project(), name).await? {
-            return Ok(model.id);
-        }
-        let model = NewModel {
-            id: ModelId::new(&**clock, &**random),
-            project: access.project(),
-            name: name.clone(),
-            title: None,
-            description: String::new(),
-            license: license.map(str::to_owned),
-            reach: Reach::Project,
-            created_by: Creator::from(access.caller()),
-            created_at: clock.now(),
-        };
-        match tx.models().insert(organization, &model).await {
-            Ok(()) => {
-                tx.commit().await?;
-                Ok(model.id)
-            }
-            // Somebody made it at the same moment.
-            Err(error) if error.constraint() == Some(NAME_TAKEN) => {
-                let mut tx = store.tenant(organization).await?;
-                let found = tx.models().find(organization, access.project(), name).await?;
-                found.map(|model| model.id).ok_or(Error::ModelDeleted)
-            }
-            Err(error) => Err(error.into()),
-        }
+/// The model that an upload makes on the way.
+fn new_model(access: &ProjectAccess<can::ModelsWrite>, name: &Handle, version: &NewVersion) -> NewModel {
+    NewModel {
+        id: version.model,
+        project: access.project(),
+        name: name.clone(),
+        title: None,
+        description: String::new(),
+        license: version.manifest.license.clone(),
+        reach: Reach::Project,
+        created_by: version.created_by,
+        created_at: version.created_at,
     }
 }
 

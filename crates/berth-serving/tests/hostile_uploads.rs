@@ -34,3 +34,14 @@ fn hostile_uploads_are_refused_by_their_codes() {
         }
     }
 }
+
+#[test]
+fn every_code_is_explained_in_the_guide() {
+    let guide = include_str!("../../../docs/models.md");
+    for code in REFUSAL_CODES {
+        assert!(
+            guide.contains(&format!("| `{code}` |")),
+            "docs/models.md lacks {code}"
+        );
+    }
+}

@@ -23,7 +23,7 @@ use berth_serving::gate::{Gate, Limits, Options};
 use berth_serving::uploads::{Accepted, Error, Incoming, Uploads};
 use berth_store::Store;
 use berth_store::organizations::NewOrganization;
-use berth_store::page::Page;
+use berth_store::page::{Order, Page};
 use berth_store::projects::NewProject;
 use berth_store::system::versions::Outcome;
 use berth_store::users::NewUser;
@@ -114,7 +114,7 @@ impl Case {
     /// The names of the project's models.
     async fn models(&self) -> Result<Vec<String>> {
         let mut tx = self.store.tenant(self.organization()).await?;
-        let page = Page::default();
+        let page = Page::first(50, Order::Descending);
         let models = tx
             .models()
             .list(self.organization(), self.access.project(), &page)
