@@ -267,13 +267,12 @@ impl Uploads {
             store, clock, random, ..
         } = &self.around;
         let mut tx = store.tenant(organization).await?;
-        match tx.models().find(organization, access.project(), name).await? {
-            Some(model) => version.model = model.id,
-            None => {
-                let model = new_model(access, name, version);
-                tx.models().insert(organization, &model).await?;
-                version.model = model.id;
-            }
+        if let Some(model) = tx.models().find(organization, access.project(), name).await? {
+            version.model = model.id;
+        } else {
+            let model = new_model(access, name, version);
+            tx.models().insert(organization, &model).await?;
+            version.model = model.id;
         }
         // Two uploads of the same files at once: the second sees what the first has made.
         tx.models()
