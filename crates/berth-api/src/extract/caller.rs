@@ -15,6 +15,9 @@ use crate::state::State;
 /// What every API key begins with.
 const KEY_PREFIX: &str = "bth_";
 
+/// An access token is a JSON Web Token: three parts with dots between them.
+const JWT_PARTS: usize = 3;
+
 /// Who makes `request`.
 pub(super) async fn authenticate(
     services: &Services,
@@ -33,6 +36,9 @@ pub(super) async fn authenticate(
             facts.origins.clone_from(&key.origins);
         });
         Ok(Caller::Key(key))
+    } else if credential.split('.').count() != JWT_PARTS {
+        // Neither of ours. Most callers mean a key, and their clients look for this code.
+        Err(Failure::of(Code::ApiKeyInvalid))
     } else {
         let person = services.auth.authenticate_token(credential).await?;
         context.note(|facts| facts.user = Some(person.user));

@@ -1,9 +1,11 @@
 //! Turns failures into the body that the caller's protocol expects, and logs those of the server.
 
+use std::error::Error as _;
 use std::fmt;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 
@@ -37,14 +39,19 @@ pub(super) fn render_error(error: &Error, context: &RequestContext) -> HttpRespo
     render(&failure, context.form(), context.id())
 }
 
-/// Failures of the server are logged with their causes, once, here. Refusals are told by the request's own line.
+/// What has a cause on this side is logged with it, once, here: a fault as an error, a part that is away as a warning.
+/// Everything else, such as a model that is still being loaded, is told by the request's own line.
 fn log(failure: &Failure) {
     let code = failure.code();
-    if code.status().is_server_error() {
-        let causes = Causes(failure);
-        tracing::error!(error.code = code.as_str(), error.causes = %causes, "request failed");
-    } else {
-        tracing::debug!(error.code = code.as_str(), "request refused");
+    let causes = Causes(failure);
+    match (code.status(), failure.source()) {
+        (StatusCode::INTERNAL_SERVER_ERROR, Some(_)) => {
+            tracing::error!(error.code = code.as_str(), error.causes = %causes, "request failed");
+        }
+        (status, Some(_)) if status.is_server_error() => {
+            tracing::warn!(error.code = code.as_str(), error.causes = %causes, "request could not be answered");
+        }
+        _ => tracing::debug!(error.code = code.as_str(), "request refused"),
     }
 }
 

@@ -38,10 +38,8 @@ async fn refused_keys_say_why() {
         .get(me, "bth_test_nonsense")
         .await
         .refused(401, "invalid_api_key");
-    house
-        .get(me, "nonsense")
-        .await
-        .refused(401, "access_token_invalid");
+    house.get(me, "sk-nonsense").await.refused(401, "invalid_api_key");
+    house.get(me, "a.b.c").await.refused(401, "access_token_invalid");
     let basic = house
         .request(Method::GET, me, None)
         .header("authorization", "Basic YTpi");
