@@ -55,7 +55,7 @@ mod tests {
     #[tokio::test]
     async fn a_condition_that_comes_true_ends_the_wait() {
         let asked = AtomicU32::new(0);
-        let found = wait_for(Duration::from_secs(60), || async {
+        let found = wait_for(Duration::from_mins(1), || async {
             let times = asked.fetch_add(1, Ordering::Relaxed);
             (times == 5).then_some("found")
         })
