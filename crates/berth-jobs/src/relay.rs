@@ -10,10 +10,13 @@ use berth_queue::{Message, Queue};
 use berth_store::Store;
 use berth_store::system::outbox::OutboxMessage;
 use berth_telemetry::metrics::names;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::reason;
+
+/// How long to wait after a failure.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// How the relay runs.
 #[derive(Debug, Clone)]
@@ -67,6 +70,7 @@ impl Relay {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut tick = interval(self.options.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut complained = false;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -74,10 +78,19 @@ impl Relay {
             }
             while !shutdown.is_cancelled() {
                 match self.batch().await {
-                    Ok(relayed) if relayed == self.options.batch as usize => {}
-                    Ok(_) => break,
+                    Ok(relayed) => {
+                        complained = false;
+                        if relayed < self.options.batch as usize {
+                            break;
+                        }
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, source = ?std::error::Error::source(&error), "queued work waits in the outbox");
+                        if !complained {
+                            // Once per outage, not once per attempt.
+                            tracing::warn!(%error, source = ?std::error::Error::source(&error), "queued work waits in the outbox");
+                            complained = true;
+                        }
+                        shutdown.run_until_cancelled(sleep(AFTER_FAILURE)).await;
                         break;
                     }
                 }
