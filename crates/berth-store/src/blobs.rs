@@ -36,17 +36,4 @@ impl Blobs<'_> {
         .await?;
         one_row("blobs", done.rows_affected())
     }
-
-    /// How many bytes the organization's model files take in the artifact store, those waiting for the sweep among them.
-    pub async fn total_bytes(&mut self, organization: OrganizationId) -> Result<u64, Error> {
-        let total = sqlx::query_scalar!(
-            r#"SELECT COALESCE(sum(size_bytes), 0)::bigint AS "total!"
-            FROM blobs
-            WHERE organization_id = $1"#,
-            organization.as_uuid(),
-        )
-        .fetch_one(&mut *self.0)
-        .await?;
-        Row::new("blobs", organization).number("size_bytes", total)
-    }
 }

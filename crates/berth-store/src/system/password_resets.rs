@@ -6,7 +6,6 @@ use berth_domain::name::Email;
 use sqlx::PgConnection;
 
 use crate::error::Error;
-use crate::lookups::FoundPasswordReset;
 use crate::password_resets::NewPasswordReset;
 use crate::row::Row;
 
@@ -34,28 +33,6 @@ impl PasswordResets<'_> {
         crate::password_resets::PasswordResets(&mut *self.0)
             .insert(reset)
             .await
-    }
-
-    /// The request, if its address has an account that may sign in.
-    pub async fn show(&mut self, reset: PasswordResetId) -> Result<Option<FoundPasswordReset>, Error> {
-        let found = sqlx::query!(
-            "SELECT email, password_resets.created_at, expires_at, used_at
-            FROM password_resets
-            JOIN users USING (email)
-            WHERE password_reset_id = $1 AND disabled_at IS NULL",
-            reset.as_uuid(),
-        )
-        .fetch_optional(&mut *self.0)
-        .await?;
-        let Some(stored) = found else {
-            return Ok(None);
-        };
-        Ok(Some(FoundPasswordReset {
-            email: Row::new("password_resets", reset).parse("email", &stored.email)?,
-            created_at: stored.created_at,
-            expires_at: stored.expires_at,
-            used_at: stored.used_at,
-        }))
     }
 
     /// What the letter of the request says, if its address has an account that may sign in.

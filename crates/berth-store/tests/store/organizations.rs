@@ -292,6 +292,55 @@ async fn role_that_somebody_has_cannot_be_removed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn project_lists_those_who_belong_to_it_alone() -> Result<()> {
+    let world = World::new().await?;
+    let tenant = world.tenant("acme").await?;
+    let organization = tenant.organization;
+    let elsewhere = world.project(organization, "elsewhere").await?;
+    let user = world.user("bob@example.com").await?;
+    world
+        .member(
+            tenant,
+            Some(tenant.project),
+            user,
+            GivenRole::Builtin(BuiltinRole::Viewer),
+        )
+        .await?;
+    let mut invitation = world.invitation("guest@example.com", [5; 32])?;
+    invitation.project = Some(tenant.project);
+    let mut tx = world.store.tenant(organization).await?;
+    tx.invitations().insert(organization, &invitation).await?;
+    let (members, invitations) = (
+        Page::first(10, Order::Ascending),
+        Page::first(10, Order::Ascending),
+    );
+    for (project, expected) in [(tenant.project, 1), (elsewhere, 0)] {
+        let list = tx
+            .memberships()
+            .list_of_project(organization, project, &members)
+            .await?;
+        assert!(list.items.iter().all(|member| member.membership.user == user));
+        assert_eq!(list.items.len(), expected);
+        let list = tx
+            .invitations()
+            .list_of_project(organization, project, &invitations)
+            .await?;
+        assert_eq!(list.items.len(), expected);
+    }
+    let page = Page::first(10, Order::Ascending);
+    let list = tx.projects().list_of_user(organization, user, &page).await?;
+    let ids: Vec<_> = list.items.iter().map(|project| project.id).collect();
+    assert_eq!(ids, [tenant.project]);
+    // The owner of the whole is a member of no single project.
+    let list = tx
+        .projects()
+        .list_of_user(organization, tenant.owner, &page)
+        .await?;
+    assert_eq!(list.items, []);
+    Ok(())
+}
+
+#[tokio::test]
 async fn of_two_who_remove_the_last_owners_one_waits_for_the_other() -> Result<()> {
     let world = World::new().await?;
     let tenant = world.tenant("acme").await?;
@@ -332,8 +381,14 @@ async fn invitation_is_found_by_its_token_and_accepted_once() -> Result<()> {
     assert!(found.invitation.is_open(world.now()) && !found.invitation.is_open(world.later(25)));
     assert!(world.store.find_invitation(&[6; 32]).await?.is_none());
     let mut tx = world.store.system().await?;
-    let letter = tx.invitations().show(invitation.id).await?.context("shown")?;
-    assert_eq!(letter, found);
+    let letter = tx
+        .invitations()
+        .letter(invitation.id)
+        .await?
+        .context("a letter")?;
+    assert_eq!((letter.token_hash, letter.project_title), ([5; 32], None));
+    assert_eq!(letter.organization_title, found.organization_title);
+    assert_eq!(letter.invitation, found.invitation);
 
     let mut tx = world.store.tenant(organization).await?;
     let page = Page::first(10, Order::Ascending);

@@ -36,6 +36,7 @@ use berth_store::versions::{Measured, NewVersion};
 use berth_store::{Options, Store};
 use berth_test_support::TestDatabase;
 use chrono::TimeDelta;
+use sqlx::{Connection as _, PgConnection};
 
 /// A database, the store on it, and the sources of time and ids.
 pub(crate) struct World {
@@ -335,6 +336,14 @@ impl World {
         let number = tx.versions().insert(tenant.organization, version).await?;
         tx.commit().await?;
         number.context("the model is there")
+    }
+
+    /// How many blobs there are in all.
+    pub(crate) async fn blobs(&self) -> Result<i64> {
+        let mut system = PgConnection::connect(&self.database.system_url()).await?;
+        Ok(sqlx::query_scalar("SELECT count(*) FROM blobs")
+            .fetch_one(&mut system)
+            .await?)
     }
 
     pub(crate) async fn prove(&self, version: VersionId) -> Result<()> {
