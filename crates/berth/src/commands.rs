@@ -6,6 +6,7 @@ pub(crate) mod caller;
 pub(crate) mod config;
 pub(crate) mod deployments;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod gate;
 pub(crate) mod infer;

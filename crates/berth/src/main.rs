@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, api, config, deployments, dev, embed, gate, infer, keys, login, migrate, models, organizations,
-    projects, tasks,
+    admin, api, config, deployments, dev, doctor, embed, gate, infer, keys, login, migrate, models,
+    organizations, projects, tasks,
 };
 
 /// Serves models as an API to many tenants, from machines you own.
@@ -32,6 +32,7 @@ enum Command {
     Migrate(migrate::Arguments),
     Admin(admin::Arguments),
     Config(config::Arguments),
+    Doctor(doctor::Arguments),
     Login(login::LoginArguments),
     /// End the session.
     Logout,
@@ -78,6 +79,7 @@ async fn run_async(command: Command) -> anyhow::Result<()> {
         Command::Tasks(arguments) => tasks::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Login(arguments) => login::login(arguments).await,
         Command::Logout => login::logout().await,
         Command::Whoami(arguments) => login::whoami(arguments).await,

@@ -27,6 +27,11 @@ impl Settings {
     pub(crate) fn load(&self, process: Process) -> anyhow::Result<Config> {
         load(&Source::from_process(self.config.clone()), process)
     }
+
+    /// Reads and checks the settings for `process`, without logging.
+    pub(crate) fn read(&self, process: Process) -> Result<Config, berth_config::Error> {
+        berth_config::load(&Source::from_process(self.config.clone()), process)
+    }
 }
 
 /// Reads and checks the settings of `source` for `process`, and begins to log.

@@ -23,6 +23,10 @@ use super::foundation::Foundation;
 use super::options;
 use super::shutdown::Shutdown;
 
+/// Checks of one process at the same time. A worker proves one model at a time, and a check that waits for its turn there
+/// uses up its time.
+const CHECKS_AT_ONCE: u16 = 4;
+
 /// Queues by RabbitMQ. It is reached for when it is first needed.
 pub(crate) fn amqp(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     Ok(Arc::new(
@@ -67,12 +71,12 @@ pub(crate) fn begin(
 
     let prover = Prover::new(foundation.fleet(), config.tasks.prove_timeout.get());
     let checks = ModelChecks::new(store.clone(), prover, Arc::clone(&clock), random);
-    consume::<ModelCheck>(config, queue, shutdown, Arc::new(checks))?;
+    consume::<ModelCheck>(CHECKS_AT_ONCE, queue, shutdown, Arc::new(checks))?;
 
     if let Some(options) = options::mail(config)? {
         let letters = Letters::new(store, options::peppers(config)?, Arc::clone(&clock));
         let mailer = Mailer::new(letters, clock, options).context("the section `mail` of the settings")?;
-        consume::<MailSend>(config, queue, shutdown, Arc::new(mailer))?;
+        consume::<MailSend>(config.amqp.prefetch, queue, shutdown, Arc::new(mailer))?;
     }
 
     let sweeps = Sweeps::new(
@@ -114,12 +118,12 @@ where
 
 /// Has one kind of work done until the wish to end; what is being done then is finished.
 fn consume<W: Work>(
-    config: &Config,
+    prefetch: u16,
     queue: &Arc<dyn Queue>,
     shutdown: &Shutdown,
     handler: Arc<dyn Handler>,
 ) -> anyhow::Result<()> {
-    let consumer = queue.consume(W::KIND, config.amqp.prefetch, handler);
+    let consumer = queue.consume(W::KIND, prefetch, handler);
     let consumer = consumer.with_context(|| format!("taking up work of the kind `{}`", W::KIND))?;
     run(shutdown, W::KIND, |token| async move {
         token.cancelled().await;

@@ -156,12 +156,11 @@ impl Demo {
             }
         };
         let all = projects::list(&client, &organization.id).await?.body;
-        let project = match all.into_iter().find(|one| one.name == NAME) {
-            Some(project) => project,
-            None => {
-                let made = projects::create(&client, &organization.id, NAME, "Demo").await;
-                made.context("making the demo project")?.body
-            }
+        let project = if let Some(project) = all.into_iter().find(|one| one.name == NAME) {
+            project
+        } else {
+            let made = projects::create(&client, &organization.id, NAME, "Demo").await;
+            made.context("making the demo project")?.body
         };
         let at = InProject {
             client,
@@ -223,14 +222,13 @@ async fn proved_version(at: &InProject, model: &DemoModel) -> anyhow::Result<Ver
         Err(Error::Refused(refusal)) if refusal.status == 404 => None,
         Err(error) => return Err(error.into()),
     };
-    let mut version = match newest.filter(|version| version.state != "failed") {
-        Some(version) => version,
-        None => {
-            output::note(format_args!("uploading the model `{}` …", model.name));
-            let package = Package::of(&model.path)?;
-            let pushed = models::push(at, &model.name, package, ProgressBar::hidden()).await;
-            pushed.context("uploading the demo model")?.body
-        }
+    let mut version = if let Some(version) = newest.filter(|version| version.state != "failed") {
+        version
+    } else {
+        output::note(format_args!("uploading the model `{}` …", model.name));
+        let package = Package::of(&model.path)?;
+        let pushed = models::push(at, &model.name, package, ProgressBar::hidden()).await;
+        pushed.context("uploading the demo model")?.body
     };
     if version.is_checking() {
         output::note("uploaded; a worker proves that it runs …");

@@ -1,5 +1,7 @@
 //! What `berth dev` tells when everything is up.
 
+use std::fmt::Write as _;
+
 use berth_wire::openai::Vector;
 use serde_json::{Value, json};
 
@@ -69,7 +71,8 @@ impl Summary {
                 .take(3)
                 .map(|number| format!("{number:.5}"))
                 .collect();
-            text += &format!(
+            let _ = write!(
+                text,
                 "\x20 model     {model}   (answered in {} ms: {} numbers, {}, …)\n\n\
                  Call it:\n\n\
                  curl {address}/v1/embeddings -H 'authorization: Bearer {api_key}' \

@@ -1,7 +1,5 @@
 //! The worker child: started, watched, started again when it crashes, ended in order.
 
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -86,7 +84,8 @@ fn start(options: &WorkerOptions, config: &Config) -> anyhow::Result<(Child, Lif
         .env("BERTH_WORKER__CACHE_FOLDER", &options.cache)
         .env("BERTH_TELEMETRY__LOG_LEVEL", &config.telemetry.log_level)
         .stdin(Stdio::null())
-        .stdout(error_stream().with_context(failed)?)
+        // The standard output belongs to this program's answer, and where the worker listens is of no interest here.
+        .stdout(Stdio::null())
         // A Ctrl-C at the terminal goes to the whole foreground group; the worker is ended in its turn.
         .process_group(0);
     if std::env::var_os("BERTH_WORKER__SANDBOX").is_none() {
@@ -98,11 +97,6 @@ fn start(options: &WorkerOptions, config: &Config) -> anyhow::Result<(Child, Lif
         .spawn()
         .with_context(failed)?;
     Ok((child, lifeline))
-}
-
-/// The standard output belongs to this program's answer, so what a child writes there joins the logs.
-fn error_stream() -> io::Result<OwnedFd> {
-    io::stderr().as_fd().try_clone_to_owned()
 }
 
 async fn end(mut child: Child, lifeline: Lifeline) -> anyhow::Result<()> {
