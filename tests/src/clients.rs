@@ -1,7 +1,8 @@
 //! The command line and the Python clients, run as their users run them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use berth_test_support::{berth_program, python_program};
@@ -89,10 +90,8 @@ pub fn python(script: &str, arguments: &[&str]) -> Result<Value> {
         .with_context(|| format!("reading what `{script}` printed: {}", outcome.output))
 }
 
-fn run(command: &mut Command, input: &str) -> Result<Outcome> {
-    use std::io::Write as _;
-    use std::process::Stdio;
-
+/// Runs a program whose user types `input`. Blocks the thread.
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<Outcome> {
     let program = format!("{}", command.get_program().display());
     let failed = || format!("running `{program}`");
     command

@@ -65,29 +65,24 @@ async fn command_line_tells_who_can_act_and_stays_signed_in() {
     );
 
     // With an access token that has expired, the session is renewed without a word.
+    let line_of = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.expect("is there").to_owned()
+    };
     let text = std::fs::read_to_string(berth.credentials()).expect("can be read");
-    let old: Vec<_> = text
-        .lines()
-        .filter(|line| line.contains("token"))
-        .map(str::to_owned)
-        .collect();
-    let spoiled: Vec<_> = text
-        .lines()
-        .map(|line| {
-            if line.starts_with("access_token") {
-                "access_token = \"expired\""
-            } else {
-                line
-            }
-        })
-        .collect();
-    std::fs::write(berth.credentials(), spoiled.join("\n")).expect("can be written");
+    let spoiled = text.replace(&line_of(&text, "access_token"), "access_token = \"expired\"");
+    std::fs::write(berth.credentials(), spoiled).expect("can be written");
     assert_eq!(
         berth.json(&["whoami"]).expect("is renewed")["user"]["email"],
         "person@example.com"
     );
-    let text = std::fs::read_to_string(berth.credentials()).expect("can be read");
-    assert!(old.iter().all(|line| !text.contains(line)), "both tokens are new");
+    let renewed = std::fs::read_to_string(berth.credentials()).expect("can be read");
+    assert_ne!(line_of(&renewed, "access_token"), "access_token = \"expired\"");
+    assert_ne!(
+        line_of(&renewed, "refresh_token"),
+        line_of(&text, "refresh_token"),
+        "a refresh token works once"
+    );
 
     assert_eq!(number(&["logout"]), 0);
     assert!(!berth.credentials().exists());

@@ -11,17 +11,22 @@ use crate::tenant::{Answer, Key, Tenant, packed};
 
 const MODEL: &str = "all-minilm-l6-v2";
 
-/// Texts that keep a runner busy for seconds.
-fn much() -> Value {
+/// Texts that keep a runner busy for a while: each takes some tenth of a second.
+fn texts(count: usize) -> Value {
     let text = "the quick brown fox jumps over the lazy dog ".repeat(30);
-    json!(vec![text; 128])
+    json!(vec![text; count])
 }
 
 /// Sends a long request and waits until the runner computes for it.
-async fn in_the_middle(tenant: &Tenant, key: &Key, runner: u32) -> tokio::task::JoinHandle<Result<Answer>> {
+async fn in_the_middle(
+    tenant: &Tenant,
+    key: &Key,
+    runner: u32,
+    count: usize,
+) -> tokio::task::JoinHandle<Result<Answer>> {
     let before = processor_ticks(runner);
     let (tenant, key) = (tenant.clone(), key.clone());
-    let request = tokio::spawn(async move { tenant.embed(MODEL, &key, &much()).await });
+    let request = tokio::spawn(async move { tenant.embed(MODEL, &key, &texts(count)).await });
     let computes = || async { processor_ticks(runner) > before + 20 };
     wait_until(LIMIT, computes).await.expect("the runner computes");
     request
@@ -42,7 +47,7 @@ async fn runner_killed_in_the_middle_costs_one_request() {
 
     let before = runners(cluster.worker.pid());
     assert_eq!(before.len(), 1, "one process for one loaded model");
-    let request = in_the_middle(&tenant, &key, before[0]).await;
+    let request = in_the_middle(&tenant, &key, before[0], 128).await;
     kill(before[0]).expect("the runner can be killed");
     let answer = request.await.expect("no panic").expect("the API answers");
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
@@ -81,7 +86,7 @@ async fn api_that_is_asked_to_end_answers_what_is_running() {
         .expect("is served");
     let key = tenant.make_key().await.expect("makes a key");
     let runner = runners(cluster.worker.pid())[0];
-    let request = in_the_middle(&tenant, &key, runner).await;
+    let request = in_the_middle(&tenant, &key, runner, 16).await;
 
     let ended = tokio::task::spawn_blocking(move || (cluster.apis[0].0.terminate(), cluster)).await;
     let (status, cluster) = ended.expect("no panic");

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How long anything that a test waits for may take on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Makes a command independent of the settings in the environment of whoever runs the tests.
 fn without_settings(command: &mut Command) {

@@ -22,6 +22,8 @@ mod crashes;
 #[cfg(test)]
 mod first_use;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod shutdown;

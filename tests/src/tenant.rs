@@ -277,7 +277,7 @@ impl Tenant {
 /// A folder as a `.tar.gz`, made by the `tar` of the machine. Blocks the thread.
 pub fn packed(folder: &Path) -> Result<Vec<u8>> {
     let done = std::process::Command::new("tar")
-        .arg("-czf-")
+        .args(["-czhf-", "--hard-dereference"])
         .arg("-C")
         .arg(folder)
         .arg(".")

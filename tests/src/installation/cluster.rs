@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use berth_test_support::{
     Process, TestBroker, TestDatabase, TestRedis, berth_program, onnxruntime_library, wait_until,
     worker_program,
@@ -11,6 +11,8 @@ use berth_test_support::{
 use tempfile::TempDir;
 
 use super::{LIMIT, without_settings};
+use crate::clients::{self, Outcome};
+use crate::tenant::http;
 
 const PEPPERS: &str = r#"[{ id = "1", secret = "0123456789abcdef0123456789abcdef" }]"#;
 
@@ -58,10 +60,13 @@ impl Cluster {
             apis: [first, second],
             settings,
         };
+        let client = http();
         for (_, address) in &cluster.apis {
             let url = format!("{address}/readyz");
             wait_until(LIMIT, || async {
-                reqwest::get(&url)
+                client
+                    .get(&url)
+                    .send()
                     .await
                     .is_ok_and(|answer| answer.status().is_success())
             })
@@ -79,6 +84,27 @@ impl Cluster {
     /// The folder of the artifacts.
     pub fn artifacts(&self) -> PathBuf {
         self.settings.folder.path().join("artifacts")
+    }
+
+    /// Runs a command of the control plane with the settings of the installation. Blocks the thread.
+    pub fn command(&self, arguments: &[&str], input: &str) -> Result<Outcome> {
+        clients::run(&mut self.prepare(arguments)?, input)
+    }
+
+    /// The same with other settings for some.
+    pub fn command_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Result<Outcome> {
+        clients::run(self.prepare(arguments)?.envs(settings.iter().copied()), "")
+    }
+
+    fn prepare(&self, arguments: &[&str]) -> Result<Command> {
+        let Some((first, rest)) = arguments.split_first() else {
+            bail!("a command has a name")
+        };
+        let mut command = self.settings.command(first)?;
+        command
+            .args(rest)
+            .env("BERTH_DATABASE__OWNER_URL", self.settings.database.owner_url());
+        Ok(command)
     }
 
     /// The database.
