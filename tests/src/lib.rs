@@ -20,6 +20,8 @@ mod command_line;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod docs_page;
+#[cfg(test)]
 mod first_use;
 #[cfg(test)]
 mod operator;

@@ -103,7 +103,7 @@ async fn doctor_tells_what_does_not_hold() {
     // The owner of the schema is not the role that requests may be served with.
     let owner = cluster.database().owner_url();
     let wrong = cluster
-        .command_with(&["doctor", "--for", "admin"], &[("BERTH_DATABASE__URL", owner)])
+        .command_with(&["doctor", "--for", "admin"], &[("BERTH_DATABASE__URL", &owner)])
         .expect("runs");
     assert_eq!(wrong.number(), 1);
     assert!(wrong.output.contains("FAILS"), "{}", wrong.output);
