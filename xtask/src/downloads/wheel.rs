@@ -1,7 +1,7 @@
 //! Downloads, verifies and unpacks one wheel.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -94,20 +94,27 @@ fn verify(path: &Path, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// A folder of links to files under other names.
+/// A folder of files under other names. Hard links: a runner's sandbox sees one folder, and a symbolic link would lead
+/// out of it.
 pub(super) fn gather(folder: &Path, files: &[(&Path, &str)]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
     for (path, name) in files {
         let link = folder.join(name);
-        if fs::read_link(&link).is_ok_and(|old| old == *path) {
+        if is_same(path, &link)? {
             continue;
         }
         let passing = folder.join(format!(".{name}-{}", std::process::id()));
-        symlink(path, &passing)
+        fs::hard_link(path, &passing)
             .and_then(|()| fs::rename(&passing, &link))
             .with_context(|| format!("linking `{}`", link.display()))?;
     }
     Ok(())
+}
+
+/// Whether `link` is a name of the very file at `path`.
+fn is_same(path: &Path, link: &Path) -> Result<bool> {
+    let file = fs::metadata(path).with_context(|| format!("looking at `{}`", path.display()))?;
+    Ok(fs::symlink_metadata(link).is_ok_and(|old| (old.dev(), old.ino()) == (file.dev(), file.ino())))
 }
 
 /// Makes the files of a folder executable: unpacking with Python forgets that they were.
