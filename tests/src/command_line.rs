@@ -84,9 +84,55 @@ async fn command_line_tells_who_can_act_and_stays_signed_in() {
         "a refresh token works once"
     );
 
+    assert_keys_live_and_die(&berth).expect("keys can be managed");
+    for list in ["models", "deployments"] {
+        assert_eq!(
+            berth.json(&[list, "list"]).expect("is listed"),
+            serde_json::json!([])
+        );
+    }
+    assert_eq!(number(&["models", "show", "no-such-model"]), 3);
+
     assert_eq!(number(&["logout"]), 0);
     assert!(!berth.credentials().exists());
     assert_eq!(number(&["whoami"]), 4);
+}
+
+fn assert_keys_live_and_die(berth: &CommandLine) -> Result<()> {
+    let made = berth.json(&[
+        "keys",
+        "create",
+        "a key",
+        "--scope",
+        "models.read",
+        "--address",
+        "127.0.0.0/8",
+    ])?;
+    let (id, secret) = (
+        made["api_key_id"].as_str().unwrap_or_default(),
+        made["secret"].as_str().unwrap_or_default(),
+    );
+    let as_key = |secret: &str| {
+        berth
+            .run(&["whoami", "--api-key", secret], "")
+            .map(|outcome| outcome.number())
+    };
+    assert_eq!(as_key(secret)?, 0, "a key can be used at once");
+    assert_eq!(berth.json(&["keys", "list"])?[0]["api_key_id"], id);
+    assert!(
+        !berth.json(&["keys", "list"])?.to_string().contains(secret),
+        "a secret is shown once"
+    );
+
+    let rotated = berth.json(&["keys", "rotate", id, "--grace", "0"])?;
+    let fresh = rotated["secret"].as_str().unwrap_or_default();
+    assert_ne!(fresh, secret);
+    assert_eq!(as_key(fresh)?, 0);
+    let revoked = berth.json(&["keys", "revoke", id])?;
+    assert!(revoked["revoked_at"].is_string(), "{revoked}");
+    assert_eq!(as_key(fresh)?, 4);
+    assert_eq!(as_key(secret)?, 4);
+    Ok(())
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod docs_page;
 #[cfg(test)]
 mod first_use;
 #[cfg(test)]
+mod hostile_uploads;
+#[cfg(test)]
 mod operator;
 #[cfg(test)]
 mod revocation;

@@ -35,10 +35,16 @@ async fn killed_machine_takes_its_children_along_and_starts_again() {
         children.len() >= 3,
         "Postgres, its helpers and the worker: {children:?}"
     );
+    let sockets = std::fs::read_to_string(state.path().join("sockets")).expect("is noted");
+    assert!(std::path::Path::new(&sockets).exists());
     machine.process.kill().expect("can be killed");
     assert_all_gone(&children).await;
     let machine = OneMachine::start(state.path(), false)
         .await
         .expect("starts again");
     assert_eq!(machine.told("api_key").expect("is told"), key);
+    assert!(
+        !std::path::Path::new(&sockets).exists(),
+        "what was left behind is gone"
+    );
 }

@@ -10,6 +10,7 @@ mod state;
 mod summary;
 mod worker;
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,11 +99,7 @@ async fn serve(
         config.http.listen.set_port(port);
     }
     let metrics = start::count(&shutdown)?;
-    // A Unix socket's path must be short, and the state folder's may be long.
-    let sockets = tempfile::Builder::new()
-        .prefix("berth-")
-        .tempdir_in("/tmp")
-        .context("making a folder for sockets")?;
+    let sockets = socket_folder(state)?;
     // The worker says good-bye through the coordination, which therefore ends last.
     let last = CancellationToken::new();
     let _end_last = last.clone().drop_guard();
@@ -117,6 +114,30 @@ async fn serve(
         shutdown.begin();
     }
     outcome.and(shutdown.wait(END_LIMIT).await)
+}
+
+/// A folder for sockets: the path of a Unix socket must be short, and that of the state folder may be long. One that a
+/// killed process left behind is removed.
+fn socket_folder(state: &State) -> anyhow::Result<TempDir> {
+    const PARENT: &str = "/tmp";
+    const PREFIX: &str = "berth-";
+    let note = state.path("sockets");
+    if let Ok(left) = fs::read_to_string(&note) {
+        let left = Path::new(&left);
+        let is_ours = left.parent() == Some(Path::new(PARENT))
+            && left
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        if is_ours && left.exists() {
+            fs::remove_dir_all(left).with_context(|| format!("removing `{}`", left.display()))?;
+        }
+    }
+    let folder = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .tempdir_in(PARENT)
+        .context("making a folder for sockets")?;
+    state.write_private(&note, folder.path().as_os_str().as_encoded_bytes())?;
+    Ok(folder)
 }
 
 /// Lets the worker share the coordination. Returns the path of the socket.

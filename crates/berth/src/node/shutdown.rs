@@ -13,6 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// What a part may take longer than its limit, to say that it was cut.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// The tasks of a process and the wish that they end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
@@ -80,7 +83,8 @@ impl Shutdown {
         });
     }
 
-    /// Waits for the wish to end, then for the tasks, at most `limit`.
+    /// Waits for the wish to end, then for the tasks, at most `limit` and a little: each part cuts what it runs by itself
+    /// at the limit.
     ///
     /// Fails when a task failed, or had to be cut.
     pub(crate) async fn wait(self, limit: Duration) -> anyhow::Result<()> {
@@ -88,7 +92,7 @@ impl Shutdown {
         self.tasks.close();
         let cut = tokio::select! {
             () = self.tasks.wait() => false,
-            () = tokio::time::sleep(limit) => true,
+            () = tokio::time::sleep(limit + GRACE) => true,
             () = self.hard.cancelled() => true,
         };
         anyhow::ensure!(!cut, "{} tasks had not ended and were cut", self.tasks.len());
@@ -151,10 +155,9 @@ mod tests {
             anyhow::Ok(())
         });
         shutdown.begin();
-        let error = shutdown
-            .wait(Duration::ZERO)
-            .await
-            .expect_err("says that it was cut");
+        // As the second signal does.
+        shutdown.hard.cancel();
+        let error = shutdown.wait(LIMIT).await.expect_err("says that it was cut");
         assert!(error.to_string().contains("1 tasks"), "{error}");
     }
 }
