@@ -1,9 +1,12 @@
 //! Whole installations, made of the built binaries.
 
 mod cluster;
+mod one_api;
 mod one_machine;
+mod settings;
 
 pub use cluster::Cluster;
+pub use one_api::OneApi;
 pub use one_machine::OneMachine;
 
 use std::process::Command;

@@ -4,20 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use berth_test_support::{
-    Process, TestBroker, TestDatabase, TestRedis, berth_program, onnxruntime_library, wait_until,
-    worker_program,
-};
-use tempfile::TempDir;
+use berth_test_support::{Process, TestDatabase, wait_until};
 
-use super::{LIMIT, without_settings};
+use super::LIMIT;
+use super::settings::Settings;
 use crate::clients::{self, Outcome};
 use crate::tenant::http;
-
-const PEPPERS: &str = r#"[{ id = "1", secret = "0123456789abcdef0123456789abcdef" }]"#;
-
-/// An Ed25519 key that exists for these tests alone.
-const SIGNING_KEYS: &str = r#"[{ key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIGdrv4TwfQt79iMguKdCHwV1+Dh2NEk/K4jGEJmrzQK3\n-----END PRIVATE KEY-----\n" }]"#;
 
 /// Two APIs, tasks and a worker, over a database, a key prefix and a queue prefix of their own.
 #[derive(Debug)]
@@ -31,26 +23,15 @@ pub struct Cluster {
     settings: Settings,
 }
 
-#[derive(Debug)]
-struct Settings {
-    database: TestDatabase,
-    redis: TestRedis,
-    broker: TestBroker,
-    folder: TempDir,
-}
-
 impl Cluster {
     /// Starts everything and waits until both APIs are ready.
     pub async fn start() -> Result<Self> {
-        let settings = Settings {
-            database: TestDatabase::create().await?,
-            redis: TestRedis::new()?,
-            broker: TestBroker::new()?,
-            folder: tempfile::Builder::new()
-                .prefix("berth-")
-                .tempdir_in("/tmp")
-                .context("making a folder")?,
-        };
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with settings for every process.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
+        let settings = Settings::new(settings).await?;
         let (first, second) = tokio::try_join!(settings.api("api A"), settings.api("api B"))?;
         let tasks = Process::spawn("tasks", &mut settings.command("tasks")?)?;
         let worker = Process::spawn("worker", &mut settings.worker()?)?;
@@ -110,51 +91,5 @@ impl Cluster {
     /// The database.
     pub fn database(&self) -> &TestDatabase {
         &self.settings.database
-    }
-}
-
-impl Settings {
-    async fn api(&self, name: &str) -> Result<(Process, String)> {
-        Process::listen(name, &mut self.command("api")?).await
-    }
-
-    /// A command of the control plane with all its settings in the environment.
-    fn command(&self, command: &str) -> Result<Command> {
-        let mut berth = Command::new(berth_program()?);
-        self.common(&mut berth);
-        berth
-            .arg(command)
-            .env("BERTH_DATABASE__URL", self.database.app_url())
-            .env("BERTH_DATABASE__SYSTEM_URL", self.database.system_url())
-            .env("BERTH_DATABASE__MAX_CONNECTIONS", "8")
-            .env("BERTH_AMQP__URL", self.broker.url())
-            .env("BERTH_AMQP__PREFIX", self.broker.prefix())
-            .env("BERTH_HTTP__LISTEN", "127.0.0.1:0")
-            .env("BERTH_HTTP__THREADS", "2")
-            .env("BERTH_AUTH__PEPPERS", PEPPERS)
-            .env("BERTH_AUTH__SIGNING_KEYS", SIGNING_KEYS)
-            .env("BERTH_AUTH__SIGN_UP", "open");
-        Ok(berth)
-    }
-
-    fn worker(&self) -> Result<Command> {
-        let mut worker = Command::new(worker_program()?);
-        self.common(&mut worker);
-        worker
-            .arg("node")
-            .env("BERTH_WORKER__ONNXRUNTIME_LIBRARY", onnxruntime_library()?)
-            .env("BERTH_WORKER__SOCKET_FOLDER", self.folder.path().join("worker"))
-            .env("BERTH_WORKER__CACHE_FOLDER", self.folder.path().join("cache"));
-        Ok(worker)
-    }
-
-    /// What every process of the installation needs.
-    fn common(&self, command: &mut Command) {
-        without_settings(command);
-        command
-            .env("BERTH_REDIS__URL", self.redis.url())
-            .env("BERTH_REDIS__PREFIX", self.redis.prefix())
-            .env("BERTH_ARTIFACTS__FOLDER", self.folder.path().join("artifacts"))
-            .env("BERTH_TELEMETRY__LOG_LEVEL", "info");
     }
 }
