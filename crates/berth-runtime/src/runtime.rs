@@ -332,7 +332,7 @@ fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Failures that an operator should see; those of callers are their own.
+/// Failures that an operator should see; those of callers are their own. Without the words: they may quote the data.
 fn log(request: &InferRequest, failure: &Failure) {
     use berth_protocol::runner::FailureKind;
     if matches!(failure.code.kind(), FailureKind::Model | FailureKind::Internal) {
@@ -341,7 +341,6 @@ fn log(request: &InferRequest, failure: &Failure) {
             organization.id = %request.organization,
             model = %request.model,
             code = failure.code.as_str(),
-            reason = %failure.message,
             "a request failed in the model"
         );
     }

@@ -85,7 +85,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let cache = Cache::open(options::cache(config), store, Arc::clone(&clock));
     let cache = cache.await.context("the cache cannot be opened")?;
     let fleet = Fleet::new(coordination(config)?);
-    let launcher = options::launcher(config, program, sockets.folder());
+    let launcher = options::launcher(config, &report, program, sockets.folder());
     let board = Board::new(id);
     let keeper = Arc::new(Keeper {
         launcher: launcher.clone(),

@@ -134,14 +134,15 @@ impl Library {
             .with_name("berth")
             .with_telemetry(false)
             .with_logger(Arc::new(
-                |level: LogLevel, _: &str, _: &str, location: &str, message: &str| {
-                    forward(level, location, message);
+                |_: LogLevel, _: &str, _: &str, location: &str, message: &str| {
+                    tracing::error!(target: "onnxruntime", location, "{message}");
                 },
             ))
             .build()
             .map_err(OpenError::Start)?;
-        // With a logger of one's own the runtime begins with the most talkative level.
-        environment.set_log_level(LogLevel::Warning);
+        // Its warnings are about graphs that it rewrites and devices that are not there, and its errors quote the data of
+        // requests. What fails is returned anyway, to whom it concerns.
+        environment.set_log_level(LogLevel::Fatal);
         let runtime = OnnxRuntime {
             environment,
             version: format!("{NAME} {}", self.version),
@@ -175,15 +176,4 @@ fn version(library: &libloading::Library) -> Option<String> {
 
 fn minor(version: &str) -> Option<u32> {
     version.split('.').nth(1)?.parse().ok()
-}
-
-/// The library's warnings are about graphs that it rewrites and devices that are not there: nothing that an operator of
-/// many models could act on.
-fn forward(level: LogLevel, location: &str, message: &str) {
-    match level {
-        LogLevel::Verbose => tracing::trace!(target: "onnxruntime", location, "{message}"),
-        LogLevel::Info => tracing::trace!(target: "onnxruntime", location, "{message}"),
-        LogLevel::Warning => tracing::debug!(target: "onnxruntime", location, "{message}"),
-        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "onnxruntime", location, "{message}"),
-    }
 }

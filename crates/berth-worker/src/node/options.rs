@@ -61,7 +61,13 @@ pub(super) fn redis(config: &Config) -> anyhow::Result<berth_coordination::redis
     })
 }
 
-pub(super) fn launcher(config: &Config, program: PathBuf, sockets: &Path) -> Launcher {
+/// Memory for all runners together.
+fn budget(config: &Config, report: &Report) -> u64 {
+    let share = report.memory_bytes / 10 * 8;
+    config.worker.memory.map_or(share, berth_config::Size::get)
+}
+
+pub(super) fn launcher(config: &Config, report: &Report, program: PathBuf, sockets: &Path) -> Launcher {
     let worker = &config.worker;
     let threads = match usize::from(worker.threads) {
         0 => machine::processors(),
@@ -79,10 +85,11 @@ pub(super) fn launcher(config: &Config, program: PathBuf, sockets: &Path) -> Lau
             berth_config::SandboxMode::Required => SandboxMode::Required,
             berth_config::SandboxMode::BestEffort => SandboxMode::BestEffort,
         },
-        memory_bytes: worker
-            .runner_memory
-            .or(worker.memory)
-            .map(berth_config::Size::get),
+        memory_bytes: Some(
+            worker
+                .runner_memory
+                .map_or_else(|| budget(config, report), berth_config::Size::get),
+        ),
         load_timeout: worker.load_timeout.get(),
         log_as_json: log.format == logging::Format::Json,
         log_filter: log.filter,
@@ -107,9 +114,7 @@ pub(super) fn worker_record(
             name: report.processor.clone(),
             memory_bytes: report.memory_bytes,
         }],
-        memory_bytes: worker
-            .memory
-            .map_or(report.memory_bytes / 10 * 8, berth_config::Size::get),
+        memory_bytes: budget(config, report),
         labels: worker.labels.clone(),
         library_version: report.library_version.clone(),
         protocol: berth_protocol::PROTOCOL_VERSION,

@@ -75,6 +75,31 @@ async fn bad_request_is_answered_and_not_an_error_of_the_connection() {
 }
 
 #[tokio::test]
+async fn what_a_model_refuses_is_told_to_its_caller_and_not_logged() {
+    let runner = Runner::ready(&models::minilm());
+    let tensor =
+        |name: &str, value: i64| json!({"name": name, "datatype": "INT64", "shape": [1, 1], "data": [value]});
+    let body = json!({"inputs": [
+        tensor("input_ids", 7),
+        tensor("attention_mask", 1),
+        tensor("token_type_ids", 8_675_309),
+    ]});
+    let mut client = runner.client().await;
+    let response = client
+        .infer(request(Operation::OipInfer, &body.to_string()))
+        .await;
+    let failure = response
+        .expect("an answer")
+        .into_inner()
+        .failure
+        .expect("a failure");
+    assert_eq!(failure.code, "input_rejected");
+    assert!(failure.message.contains("8675309"), "{}", failure.message);
+    let log = runner.log();
+    assert!(!log.contains("8675309"), "{log}");
+}
+
+#[tokio::test]
 async fn model_that_cannot_be_loaded_is_told_in_words() {
     let model = models::broken();
     let mut runner = Runner::start(&model);

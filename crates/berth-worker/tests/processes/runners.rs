@@ -1,5 +1,6 @@
 //! A runner under test: started as a node would start it.
 
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -49,7 +50,8 @@ impl Runner {
             .env_clear()
             .env("ORT_DISABLE_TELEMETRY", "1")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(File::create(folder.path().join("log")).expect("a log"));
         launch.prepare(&mut command);
         let mut child = command.spawn().expect("the runner starts");
         let mut settings = json!({
@@ -112,6 +114,11 @@ impl Runner {
         &mut self.output
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).expect("a log")
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -142,6 +149,9 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the runner logged:\n{}---", self.log());
+        }
         // It may have ended by itself, as many tests want.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -169,7 +179,7 @@ pub(crate) fn spin(count: i64) -> InferRequest {
 
 /// How long a process has worked, in clock ticks.
 pub(crate) fn processor_time(pid: u32) -> u64 {
-    let statistics = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let statistics = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name stands in parentheses and may hold anything; what follows is numbered from the third field.
     let after_name = statistics.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let fields: Vec<&str> = after_name.split(' ').collect();
