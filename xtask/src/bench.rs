@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: starts what a benchmark measures, and lets `berth-bench` measure it.
 
+mod idle_api;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +14,7 @@ use berth_local_servers::process::ServerProcess;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use self::idle_api::IdleApi;
 use crate::{command, dev, downloads, interrupt, repository};
 
 /// How long the first start may take: it makes a database and proves a model.
@@ -55,7 +58,9 @@ fn embeddings(options: &Embeddings) -> Result<()> {
 
     let state = tempfile::tempdir().context("making a temporary folder")?;
     let result = first_and_second_start(&release, state.path()).and_then(|berth| {
-        let measured = measure(options, &release, &berth, &onnxruntime, &model);
+        let idle = IdleApi::start(&release)?;
+        let measured = measure(options, &release, &berth, &idle, &onnxruntime, &model);
+        idle.stop()?;
         berth.stop()?;
         measured
     });
@@ -67,6 +72,7 @@ fn measure(
     options: &Embeddings,
     release: &Path,
     berth: &Running,
+    idle: &IdleApi,
     onnxruntime: &Path,
     model: &Path,
 ) -> Result<()> {
@@ -78,6 +84,7 @@ fn measure(
             berth.address.trim_start_matches("http://"),
         ])
         .args(["--model", &berth.model, "--pid", &berth.process.pid().to_string()])
+        .args(["--api-pid", &idle.pid().to_string()])
         .args([
             "--rounds",
             &options.rounds.to_string(),

@@ -17,6 +17,9 @@ const STATE: &str = ".berth";
 /// The folder of its Postgres in there.
 pub(crate) const DATABASE: &str = "postgres";
 
+/// What the demo model is called, here and in the README.
+const DEMO_MODEL: &str = "all-minilm-l6-v2";
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Forget everything from earlier runs first.
@@ -58,7 +61,8 @@ pub(crate) fn add_arguments(command: &mut Command, state: &Path, port: u16, work
         .arg("--worker")
         .arg(worker)
         .arg("--demo-model")
-        .arg(downloads::minilm()?);
+        .arg(downloads::minilm()?)
+        .args(["--demo-name", DEMO_MODEL]);
     Ok(())
 }
 

@@ -11,9 +11,9 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::bare::{self, BareEmbedder};
 use crate::http::Connection;
-use crate::processes;
 use crate::report::{self, Row};
-use crate::statistics::{Estimate, estimate, quantile};
+use crate::statistics::{estimate, quantile};
+use crate::{memory, processes};
 
 const BENCH: &str = "embeddings";
 
@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Process id whose family's CPU time counts as Berth's.
     #[arg(long)]
     pid: u32,
+    /// Process id of a `berth api` that has served nothing.
+    #[arg(long)]
+    api_pid: Option<u32>,
     /// The ONNX Runtime library that the runner uses too.
     #[arg(long)]
     onnxruntime: PathBuf,
@@ -65,16 +68,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (case, text) in TEXTS {
         rows.extend(measure(options, &environment, case, text)?);
     }
-    for process in processes::family(options.pid)? {
-        #[expect(clippy::cast_precision_loss, reason = "megabytes for a table")]
-        let megabytes = process.private_bytes as f64 / 1e6;
-        let exact = Estimate {
-            value: megabytes,
-            low: megabytes,
-            high: megabytes,
-        };
-        rows.push(Row::new(BENCH, process.name, "private memory", exact, "MB", None));
-    }
+    let texts = TEXTS.iter().map(|(_, text)| (*text).to_owned()).collect();
+    let bare = memory::Options::new(options.onnxruntime.clone(), options.folder.clone(), texts);
+    rows.extend(memory::rows(BENCH, options.pid, options.api_pid, &bare)?);
     report::write(&rows, options.json.as_deref())
 }
 

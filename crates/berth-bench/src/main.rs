@@ -3,6 +3,7 @@
 mod bare;
 mod embeddings;
 mod http;
+mod memory;
 mod processes;
 mod report;
 mod statistics;
@@ -20,10 +21,13 @@ struct Arguments {
 enum Benchmark {
     /// What `/v1/embeddings` adds to tokenization and the bare session at concurrency 1.
     Embeddings(embeddings::Options),
+    /// The private memory of this process after it has embedded as the runner has; a part of `embeddings`.
+    BareMemory(memory::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Embeddings(options) => embeddings::run(&options),
+        Benchmark::BareMemory(options) => memory::tell(&options),
     }
 }

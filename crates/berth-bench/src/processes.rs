@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
-    /// The command's name.
+    /// The program with its first argument, such as `berth-worker runner`; of others the name alone.
     pub(crate) name: String,
     /// CPU time used so far, in µs.
     pub(crate) cpu_us: u64,
@@ -25,6 +25,13 @@ pub(crate) fn family(root: u32) -> Result<Vec<Process>> {
         open.extend(children(pid));
     }
     Ok(family)
+}
+
+/// Memory of a process that is not shared with others, in bytes.
+pub(crate) fn private_bytes(pid: u32) -> Result<u64> {
+    Ok(read(pid)
+        .with_context(|| format!("reading process {pid}"))?
+        .private_bytes)
 }
 
 /// CPU time of `root` and everything below it, in µs.
@@ -59,12 +66,18 @@ fn read(pid: u32) -> Result<Process> {
         .filter(|line| line.starts_with("Private_"))
         .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
         .sum();
+    let name = head.split_once('(').map_or("", |(_, name)| name);
     Ok(Process {
-        name: head
-            .split_once('(')
-            .map(|(_, name)| name.to_owned())
-            .unwrap_or_default(),
+        name: match subcommand(pid) {
+            Some(subcommand) if name.starts_with("berth") => format!("{name} {subcommand}"),
+            _ => name.to_owned(),
+        },
         cpu_us: ticks * 10_000,
         private_bytes: private_kib * 1024,
     })
+}
+
+fn subcommand(pid: u32) -> Option<String> {
+    let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+    words.split('\0').nth(1).map(str::to_owned)
 }

@@ -14,6 +14,15 @@ pub(crate) struct Estimate {
 /// 97.5 % points of Student's t for 1, 2, … degrees of freedom.
 const STUDENT_T: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
+/// A figure that was read once and has no spread.
+pub(crate) fn exactly(value: f64) -> Estimate {
+    Estimate {
+        value,
+        low: value,
+        high: value,
+    }
+}
+
 /// The `share` quantile (0 to 1) of `samples`, by nearest rank. Zero when there are none.
 pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
     if samples.is_empty() {
@@ -37,11 +46,7 @@ pub(crate) fn estimate(rounds: &[f64]) -> Estimate {
     #[expect(clippy::cast_precision_loss, reason = "a handful of rounds")]
     let count = rounds.len() as f64;
     if rounds.len() < 2 {
-        return Estimate {
-            value,
-            low: value,
-            high: value,
-        };
+        return exactly(value);
     }
     let mean = rounds.iter().sum::<f64>() / count;
     let variance = rounds.iter().map(|round| (round - mean).powi(2)).sum::<f64>() / (count - 1.0);

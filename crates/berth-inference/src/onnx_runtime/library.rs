@@ -134,8 +134,11 @@ impl Library {
             .with_name("berth")
             .with_telemetry(false)
             .with_logger(Arc::new(
-                |_: LogLevel, _: &str, _: &str, location: &str, message: &str| {
-                    tracing::error!(target: "onnxruntime", location, "{message}");
+                |level: LogLevel, _: &str, _: &str, location: &str, message: &str| {
+                    // The level below holds only from then on; what comes with the start is talk about devices.
+                    if matches!(level, LogLevel::Fatal) {
+                        tracing::error!(target: "onnxruntime", location, "{message}");
+                    }
                 },
             ))
             .build()
