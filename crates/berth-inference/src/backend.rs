@@ -33,8 +33,9 @@ pub trait Session: Send {
 
     /// Runs the model on named inputs and gives the outputs that are named, in the order of `outputs`.
     ///
-    /// Fails with [`Error::InvalidInput`] when the data is at fault, [`Error::Interrupted`] soon after `interrupt` was
-    /// triggered, and [`Error::Failed`] when the model fails on data that fits.
+    /// Fails with [`Error::InvalidInput`] when the data does not fit or an operator cannot work on it,
+    /// [`Error::Interrupted`] soon after `interrupt` was triggered, and [`Error::Failed`] when the machine fails (out of
+    /// memory, a device) or the model cannot run at all.
     fn run(
         &mut self,
         inputs: &[(&str, &Tensor)],

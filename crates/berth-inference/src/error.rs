@@ -27,7 +27,7 @@ pub enum Error {
     /// The run was stopped because nobody wants its result any more.
     #[error("the run was interrupted")]
     Interrupted,
-    /// The model failed although the data fits its description.
+    /// The model or the machine failed, whatever the data was.
     #[error("{message}")]
     Failed {
         /// Why, in words.

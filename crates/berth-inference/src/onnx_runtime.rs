@@ -1,5 +1,6 @@
 //! ONNX Runtime, loaded from a library file at run time.
 
+mod faults;
 mod library;
 mod messages;
 mod providers;

@@ -1,7 +1,8 @@
 //! What the runtime says, in words for people.
 
-/// What the runtime puts around the message of a node that fails.
-const NODE: &str = "Non-zero status code returned while running ";
+use crate::onnx_runtime::faults::NODE;
+
+/// What the runtime puts before the words of a node that fails.
 const STATUS: &str = "Status Message: ";
 
 /// The runtime's message of a failed run, without its own source lines and status codes: `the model's operator Gather
@@ -19,7 +20,7 @@ pub(crate) fn of_run(message: &str) -> String {
     let says = rest
         .rfind(STATUS)
         .map_or(rest, |start| &rest[start + STATUS.len()..]);
-    let says = without_source_line(says).trim();
+    let says = without_code(without_source_line(says)).trim();
     match name {
         Some(name) if !name.is_empty() => format!("the model's operator {operator} (`{name}`) says: {says}"),
         _ => format!("the model's operator {operator} says: {says}"),
@@ -33,6 +34,13 @@ pub(crate) fn of_load(message: &str, folder: &str) -> String {
         .replace(folder, "the model's folder")
         .trim()
         .to_owned()
+}
+
+/// Some messages repeat the status in the runtime's own form: `[ONNXRuntimeError] : 1 : FAIL : …`.
+fn without_code(message: &str) -> &str {
+    let rest = message.trim_start().strip_prefix("[ONNXRuntimeError] : ");
+    rest.and_then(|rest| rest.splitn(3, " : ").nth(2))
+        .unwrap_or(message)
 }
 
 /// Some messages begin with a place in the runtime's source: `/onnxruntime_src/… [with …] `.
@@ -71,6 +79,18 @@ mod tests {
         assert_eq!(
             of_run(message),
             "the model's operator Reshape (`r`) says: input_shape_size == size was false."
+        );
+    }
+
+    #[test]
+    fn status_within_the_message_is_left_out() {
+        let message = "Non-zero status code returned while running Expand node. Name:'e' Status Message: \
+                       /onnxruntime_src/onnxruntime/core/framework/op_kernel.cc:87 virtual OrtValue* \
+                       onnxruntime::OpKernelContext::OutputMLValue(int, const onnxruntime::TensorShape&) \
+                       [ONNXRuntimeError] : 1 : FAIL : Calculation for Tensor storage size overflowed\n";
+        assert_eq!(
+            of_run(message),
+            "the model's operator Expand (`e`) says: Calculation for Tensor storage size overflowed"
         );
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use berth_domain::tensor::{Datatype, Dimension, TensorSpec};
-use ort::ErrorCode;
 use ort::environment::Environment;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue};
@@ -13,7 +12,7 @@ use crate::backend::{Model, Optimization, Options, Session};
 use crate::check;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::onnx_runtime::{messages, providers, values};
+use crate::onnx_runtime::{faults, messages, providers, values};
 use crate::tensor::Tensor;
 
 pub(crate) struct OnnxSession {
@@ -174,15 +173,18 @@ impl Session for OnnxSession {
         let results = self
             .session
             .run_with_options(values, &*options)
-            .map_err(|error| match failed(error) {
-                _ if interrupt.is_triggered() => Error::Interrupted,
-                // The runtime does not compare inputs with each other; some operator stumbles over it later.
-                Error::Failed { source, .. }
-                    if let Some(message) = check::disagreement(&self.inputs, inputs) =>
-                {
-                    Error::InvalidInput { message, source }
+            .map_err(|error| {
+                if interrupt.is_triggered() {
+                    return Error::Interrupted;
                 }
-                other => other,
+                // The runtime does not compare inputs with each other; some operator stumbles over it later.
+                match failed(error) {
+                    Error::InvalidInput { message, source } => Error::InvalidInput {
+                        message: check::disagreement(&self.inputs, inputs).unwrap_or(message),
+                        source,
+                    },
+                    other => other,
+                }
             })?;
         outputs
             .iter()
@@ -197,17 +199,14 @@ impl Session for OnnxSession {
     }
 }
 
-/// An error of a run. The runtime says `invalid argument` for data that an operator refuses, such as an index out of range.
+/// An error of a run.
 fn failed(source: ort::Error) -> Error {
     let message = messages::of_run(source.message());
-    match source.code() {
-        ErrorCode::InvalidArgument => Error::InvalidInput {
-            message,
-            source: Some(Box::new(source)),
-        },
-        _ => Error::Failed {
-            message,
-            source: Some(Box::new(source)),
-        },
+    let of_data = faults::is_of_data(source.code(), source.message());
+    let source = Some(source.into());
+    if of_data {
+        Error::InvalidInput { message, source }
+    } else {
+        Error::Failed { message, source }
     }
 }

@@ -58,6 +58,17 @@ fn loaded(bytes: &[u8]) -> Box<dyn Session> {
     load(bytes).1.expect("the model loads")
 }
 
+const MINILM_INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+
+/// all-MiniLM-L6-v2, int8.
+fn minilm() -> Box<dyn Session> {
+    let model = Model {
+        folder: path_of("BERTH_TEST_MINILM"),
+        graph: "model.onnx".to_owned(),
+    };
+    runtime().load(&model, &Options::default()).expect("it loads")
+}
+
 fn run(session: &mut dyn Session, inputs: &[(&str, &Tensor)], output: &str) -> Result<Tensor, Error> {
     session
         .run(inputs, &[output], &Interrupt::new())
@@ -292,6 +303,51 @@ fn index_out_of_range_is_the_callers_fault() {
 }
 
 #[test]
+fn shapes_that_an_operator_cannot_work_on_are_the_callers_fault() {
+    let open = [Extent::Named("n")];
+    let declared = |operator: &str, constant: graph::Message, rank: usize| {
+        graph::model(&graph::graph(
+            &[graph::node(operator, &["x", "c"], &["y"])],
+            &[constant],
+            &[graph::tensor("x", FLOAT, &open)],
+            &[graph::tensor("y", FLOAT, &[Extent::Open; 2][..rank])],
+        ))
+    };
+    let three = graph::initializer("c", FLOAT, &[3], &[0; 12]);
+    let square = [2i64, 2].map(i64::to_le_bytes).concat();
+    let square = graph::initializer("c", INT64, &[2], &square);
+    for (model, extent, named) in [
+        (declared("Add", three, 1), 2, "Add (`the_add`)"),
+        (declared("Reshape", square, 2), 3, "Reshape (`the_reshape`)"),
+    ] {
+        let mut session = loaded(&model);
+        let x = Tensor::new(vec![extent], vec![0f32; extent]).expect("fits");
+        let error = run(&mut *session, &[("x", &x)], "y").expect_err("it is refused");
+        assert!(matches!(error, Error::InvalidInput { .. }), "{error:?}");
+        assert!(error.to_string().contains(named), "{error}");
+    }
+}
+
+#[test]
+fn memory_that_is_not_there_is_not_the_callers_fault() {
+    let mut session = loaded(&graph::model(&graph::graph(
+        &[graph::node("ConstantOfShape", &["x"], &["y"])],
+        &[],
+        &[graph::tensor("x", INT64, &[Extent::Fixed(1)])],
+        &[graph::tensor("y", FLOAT, &[Extent::Open])],
+    )));
+    let far_too_many = Tensor::new(vec![1], vec![1i64 << 44]).expect("fits");
+    let error = run(&mut *session, &[("x", &far_too_many)], "y").expect_err("no machine has it");
+    assert!(matches!(error, Error::Failed { .. }), "{error:?}");
+    let few = Tensor::new(vec![1], vec![3i64]).expect("fits");
+    run(&mut *session, &[("x", &few)], "y").expect("the session still works");
+    // A size that cannot even be counted is in the data.
+    let beyond = Tensor::new(vec![1], vec![1i64 << 62]).expect("fits");
+    let error = run(&mut *session, &[("x", &beyond)], "y").expect_err("it is refused");
+    assert!(matches!(error, Error::InvalidInput { .. }), "{error:?}");
+}
+
+#[test]
 fn wrong_type_shape_and_missing_input_are_the_callers_fault() {
     let mut session = loaded(&graph::identity(FLOAT, &[Extent::Fixed(2)]));
     let short = Tensor::new(vec![1], vec![0f32]).expect("fits");
@@ -364,12 +420,28 @@ fn processor_time(thread: &Path) -> Duration {
 }
 
 #[test]
+fn rows_that_minilm_cannot_read_are_the_callers_fault() {
+    let mut session = minilm();
+    // It knows 512 positions, and cannot reshape what has no extent.
+    for extents in [[1, 600], [1, 0], [0, 0]] {
+        let inputs = MINILM_INPUTS.map(|name| {
+            let tensor = Tensor::filled(Datatype::Int64, Fill::One, extents.to_vec());
+            (name, tensor.expect("small"))
+        });
+        let inputs = inputs.each_ref().map(|(name, tensor)| (*name, tensor));
+        match run(&mut *session, &inputs, "last_hidden_state") {
+            Ok(states) => assert!(states.elements().is_empty(), "{extents:?}"),
+            Err(error) => assert!(
+                matches!(error, Error::InvalidInput { .. }),
+                "{extents:?}: {error:?}"
+            ),
+        }
+    }
+}
+
+#[test]
 fn minilm_gives_the_known_states_and_runs_on_the_cpu() {
-    let model = Model {
-        folder: path_of("BERTH_TEST_MINILM"),
-        graph: "model.onnx".to_owned(),
-    };
-    let mut session = runtime().load(&model, &Options::default()).expect("it loads");
+    let mut session = minilm();
     assert_eq!(session.providers(), ["cpu"]);
     let ids = Tensor::new(
         vec![1, 9],
@@ -378,11 +450,8 @@ fn minilm_gives_the_known_states_and_runs_on_the_cpu() {
     .expect("fits");
     let mask = Tensor::filled(Datatype::Int64, Fill::One, vec![1, 9]).expect("fits");
     let types = Tensor::filled(Datatype::Int64, Fill::Zero, vec![1, 9]).expect("fits");
-    let inputs = [
-        ("input_ids", &ids),
-        ("attention_mask", &mask),
-        ("token_type_ids", &types),
-    ];
+    let [ids_name, mask_name, types_name] = MINILM_INPUTS;
+    let inputs = [(ids_name, &ids), (mask_name, &mask), (types_name, &types)];
     let states = run(&mut *session, &inputs, "last_hidden_state").expect("it runs");
     assert_eq!(states.shape(), [1, 9, 384]);
     let Elements::Fp32(states) = states.elements() else {
