@@ -45,6 +45,10 @@ pub enum Error {
         found: u64,
     },
 
+    /// The answer that is to be kept with a change cannot be written down. A bug; nothing was changed.
+    #[error("the answer to keep with the change cannot be written")]
+    Answer(#[source] Box<dyn StdError + Send + Sync>),
+
     /// Postgres refuses the statement itself; row-level security refuses this way too. A bug, or a right that is missing.
     #[error("Postgres refuses a statement")]
     Statement(#[source] sqlx::Error),
@@ -59,6 +63,11 @@ impl Error {
         }
     }
 
+    /// What is answered without asking, while Postgres is known to be unavailable.
+    pub fn unavailable() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
     /// Whether the same may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -66,10 +75,11 @@ impl Error {
 }
 
 /// Classes and codes of `SQLSTATE` (PostgreSQL, appendix A) that pass by themselves: connection, resources, intervention
-/// of an operator, system errors; serialization failure, deadlock, lock not available; read-only after a failover.
+/// of an operator, system errors; serialization failure, deadlock, lock not available; a transaction that idled too long;
+/// read-only after a failover.
 fn is_transient(code: &str) -> bool {
     matches!(code.get(..2), Some("08" | "53" | "57" | "58"))
-        || matches!(code, "40001" | "40P01" | "55P03" | "25006")
+        || matches!(code, "40001" | "40P01" | "55P03" | "25P03" | "25006")
 }
 
 impl From<sqlx::Error> for Error {
@@ -77,6 +87,8 @@ impl From<sqlx::Error> for Error {
         match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
+            // How the library reads a line that is cut in the middle of a message.
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
@@ -131,13 +143,15 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_unavailable() {
-        for code in ["08006", "53300", "57P01", "40P01"] {
+        for code in ["08006", "53300", "57P01", "40P01", "55P03", "25P03"] {
             assert!(is_transient(code), "{code}");
         }
         for code in ["23505", "42501", "22P02", ""] {
             assert!(!is_transient(code), "{code}");
         }
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_transient());
+        let cut = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned());
+        assert!(Error::from(cut).is_transient());
     }
 
     #[test]

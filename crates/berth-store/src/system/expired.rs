@@ -67,8 +67,8 @@ impl Expired<'_> {
     pub async fn remove_idempotency_keys(&mut self, before: Timestamp, limit: u32) -> Result<u64, Error> {
         let done = sqlx::query!(
             "DELETE FROM idempotency_keys
-            WHERE (organization_id, route, key) IN (
-                SELECT organization_id, route, key
+            WHERE (owner_id, route, key) IN (
+                SELECT owner_id, route, key
                 FROM idempotency_keys
                 WHERE expires_at < $1
                 LIMIT $2

@@ -19,7 +19,7 @@ use berth_domain::work::ModelCheck;
 use berth_store::api_key_secrets::NewApiKeySecret;
 use berth_store::api_keys::NewApiKey;
 use berth_store::deployments::{NewDeployment, WeightedVersion};
-use berth_store::idempotency_keys::Request;
+use berth_store::idempotency_keys::{Owner, Request};
 use berth_store::invitations::NewInvitation;
 use berth_store::memberships::NewMembership;
 use berth_store::models::{NewModel, Reach};
@@ -476,14 +476,15 @@ impl World {
                 self.now(),
             )
             .await?;
-        let request = self.request("POST /keys", "abc", 1);
-        tx.idempotency_keys().claim(organization, &request).await?;
+        let request = self.request(Owner::Organization(organization), "POST /keys", "abc", 1);
+        tx.idempotency_keys().claim(&request).await?;
         tx.commit().await?;
         Ok(tenant)
     }
 
-    pub(crate) fn request(&self, route: &str, key: &str, fingerprint: u8) -> Request {
+    pub(crate) fn request(&self, owner: Owner, route: &str, key: &str, fingerprint: u8) -> Request {
         Request {
+            owner,
             route: route.to_owned(),
             key: key.to_owned(),
             fingerprint: [fingerprint; 32],
