@@ -59,8 +59,8 @@ pub struct Config {
     pub artifacts: Artifacts,
     /// Keys, passwords and sessions. All API and tasks processes of one installation share these settings.
     pub auth: Auth,
-    /// Outgoing mail by SMTP. Without `host` nothing is sent: invitations and password resets give a one-time link to the
-    /// person who asked for them instead.
+    /// Outgoing mail by SMTP. Without `host` nothing is sent: whoever invites somebody is given the one-time token to pass
+    /// on, and who has forgotten a password asks an operator, who makes one with `berth admin recover`.
     pub mail: Mail,
     /// The check of uploaded files. It runs in a process without rights, before any runtime opens a file.
     pub gate: Gate,

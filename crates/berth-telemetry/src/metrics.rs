@@ -90,6 +90,12 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
     Ok(builder.build_recorder())
 }
 
+/// A text of metrics of which no recorder is installed.
+#[cfg(test)]
+pub(crate) fn detached() -> Result<Rendering, BuildError> {
+    Ok(Rendering(recorder()?.handle()))
+}
+
 fn describe(build: Build) {
     for metric in METRICS {
         let description = SharedString::const_str(metric.description);

@@ -13,6 +13,7 @@ use berth_sandbox::launch::{Launch, Lifeline};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::measure::{self, Exit, Lives, Load, Purpose};
 use crate::runner::{Event, Ready, SandboxMode, Settings};
 
 /// Variables of the environment that a runner needs; all others stay with the node, secrets among them.
@@ -54,6 +55,7 @@ pub(crate) struct Running {
     socket: Socket,
     ready: Ready,
     loaded_in: Duration,
+    lives: Lives,
     _lifeline: Lifeline,
 }
 
@@ -88,25 +90,53 @@ impl Launcher {
         name: &str,
         folder: &Path,
         manifest: &Manifest,
+        purpose: Purpose,
+    ) -> Result<Running, Error> {
+        let started = self.load(name, folder, manifest, purpose).await;
+        let load = match &started {
+            Ok(_) => Load::Loaded,
+            Err(Error::Launch { .. }) => Load::NotStarted,
+            Err(Error::Refused(_)) => Load::Refused,
+            Err(Error::Ended(_)) => Load::Crashed,
+            Err(Error::TooLong(_)) => Load::Timeout,
+        };
+        measure::loaded(purpose, load);
+        started
+    }
+
+    async fn load(
+        &self,
+        name: &str,
+        folder: &Path,
+        manifest: &Manifest,
+        purpose: Purpose,
     ) -> Result<Running, Error> {
         let begun = Instant::now();
         let settings = serde_json::to_vec(&self.settings(folder, manifest));
         let settings = settings.map_err(|error| launch("writing the runner's settings")(error.into()))?;
         let socket = Socket(self.sockets.join(format!("{name}.sock")));
         let (mut child, lifeline) = self.spawn(&socket)?;
+        let mut lives = Lives::begin(purpose);
         let announced = tokio::time::timeout(self.load_timeout, announced(&mut child, &settings));
         let ready = match announced.await {
-            Err(_) => return Err(Error::TooLong(self.load_timeout)),
+            Err(_) => {
+                lives.end(Exit::LoadTimeout);
+                return Err(Error::TooLong(self.load_timeout));
+            }
             Ok(Err(error)) => return Err(error),
             Ok(Ok(Some(Event::Ready(ready)))) => ready,
-            Ok(Ok(Some(Event::Failed { reason }))) => return Err(Error::Refused(shortened(reason))),
-            Ok(Ok(None)) => return Err(Error::Ended(ending(&mut child).await)),
+            Ok(Ok(Some(Event::Failed { reason }))) => {
+                lives.end(Exit::Refused);
+                return Err(Error::Refused(shortened(reason)));
+            }
+            Ok(Ok(None)) => return Err(Error::Ended(ending(&mut child, &mut lives).await)),
         };
         Ok(Running {
             child,
             socket,
             ready,
             loaded_in: begun.elapsed(),
+            lives,
             _lifeline: lifeline,
         })
     }
@@ -187,7 +217,7 @@ impl Running {
 
     /// Waits until it ends by itself, and says in words how.
     pub(crate) async fn ended(&mut self) -> String {
-        ending(&mut self.child).await
+        ending(&mut self.child, &mut self.lives).await
     }
 
     /// Lets it finish what it has, for at most `patience`, and ends it.
@@ -197,7 +227,10 @@ impl Running {
         {
             tracing::warn!(%error, pid, "a runner could not be asked to end");
         }
-        if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.child.wait()).await.is_ok() {
+            self.lives.end(Exit::Stopped);
+        } else {
+            self.lives.end(Exit::DrainTimeout);
             tracing::warn!(
                 pid = self.child.id(),
                 "a runner did not finish in time and is killed"
@@ -238,9 +271,12 @@ async fn announced(child: &mut Child, settings: &[u8]) -> Result<Option<Event>, 
     Ok(serde_json::from_str(&line).ok())
 }
 
-async fn ending(child: &mut Child) -> String {
+async fn ending(child: &mut Child, lives: &mut Lives) -> String {
     match child.wait().await {
-        Ok(status) => in_words(status),
+        Ok(status) => {
+            lives.end(Exit::of(status));
+            in_words(status)
+        }
         Err(error) => format!("ended, and nobody knows how ({error})"),
     }
 }

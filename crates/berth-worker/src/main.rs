@@ -5,7 +5,9 @@ mod runner;
 mod doctor;
 mod launcher;
 mod machine;
+mod measure;
 mod node;
+mod resident;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ mod board;
 mod control;
 mod membership;
 mod options;
+mod probes;
 mod replica;
 mod replicas;
 mod sockets;
@@ -73,6 +74,7 @@ pub(crate) fn main(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {
+    let metrics = probes::count()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let id = WorkerId::new(&clock, &SystemRandom);
     let program = std::env::current_exe().context("this program does not find itself")?;
@@ -82,7 +84,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let artifacts = options::artifacts(config)?;
     let store = ArtifactStore::open(&artifacts).await;
     let store = store.context("the artifact store cannot be opened")?;
-    let cache = Cache::open(options::cache(config), store, Arc::clone(&clock));
+    let cache = Cache::open(options::cache(config), store.clone(), Arc::clone(&clock));
     let cache = cache.await.context("the cache cannot be opened")?;
     let fleet = Fleet::new(coordination(config)?);
     let launcher = options::launcher(config, &report, program, sockets.folder());
@@ -99,6 +101,9 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
     let leaving = CancellationToken::new();
     let gone = CancellationToken::new();
+    let coordination = Arc::clone(fleet.coordination());
+    probes::listen(config, &metrics, coordination, store, gone.clone()).await?;
+    tokio::spawn(probes::watch(board.clone(), metrics, gone.clone()));
     let serving = tokio::spawn(control.serve(sockets.listen()?, gone.clone()));
     let membership = Membership::new(fleet.clone(), record, board.clone(), config.worker.lease.get());
     let membership = tokio::spawn(membership.run(leaving.clone(), gone.clone()));

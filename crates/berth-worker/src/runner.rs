@@ -2,7 +2,6 @@
 
 mod confinement;
 mod messages;
-mod resident;
 mod service;
 
 use std::io::{self, Read as _, Write as _};
@@ -19,6 +18,8 @@ use berth_inference::onnx_runtime::{Library, OnnxRuntime};
 use berth_runtime::{LoadError, Options, Runtime};
 use berth_sandbox::inherited;
 use berth_telemetry::logging;
+
+use crate::resident;
 
 pub(crate) use confinement::Confinement;
 pub(crate) use messages::{Event, Ready, SandboxMode, Settings};
@@ -78,7 +79,7 @@ fn prepare(arguments: &Arguments) -> anyhow::Result<(Runtime, Ready, UnixListene
     let ready = Ready {
         library_version: library.library_version().to_owned(),
         providers: runtime.providers().to_vec(),
-        resident_bytes: resident::measure().context("the runner's memory cannot be measured")?,
+        resident_bytes: resident::of_this_process().context("the runner's memory cannot be measured")?,
         load_us: u64::try_from(load.as_micros()).unwrap_or(u64::MAX),
         sandbox: applied.to_string(),
     };

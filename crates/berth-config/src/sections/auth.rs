@@ -19,8 +19,10 @@ const SHORTEST_PEPPER: usize = 32;
 pub struct Auth {
     /// Who may make an account: `closed` (operators make them), `invite` (whoever was invited), `open` (everyone).
     pub sign_up: SignUp,
-    /// How long an access token is valid. A signed-in person who loses a role keeps it so long at most; short times
-    /// make clients refresh more often.
+    /// How long an access token is valid; clients then fetch the next one by themselves. What its owner may do is looked up
+    /// for each request, so a role that is taken away is gone at once, and a session that is ended within five seconds,
+    /// however long this is. Long times spare clients requests; short ones bound how long a stolen token works that nobody
+    /// has missed.
     pub access_token_lifetime: Span,
     /// How long a refresh token can be used, and so how long a session lives without being used. Each use begins it anew.
     pub refresh_token_lifetime: Span,

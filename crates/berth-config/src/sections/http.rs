@@ -45,8 +45,8 @@ pub struct Http {
     pub compression: bool,
     /// Whether the API's description is served at `/openapi.json` and its pages at `/docs`.
     pub documentation: bool,
-    /// Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Leave it empty when clients
-    /// connect directly: else a client could claim any address.
+    /// Networks of proxies whose `X-Forwarded-For` is believed. Leave it empty when clients connect directly: else a client
+    /// could claim any address. The scheme that clients see is that of `http.public_url`; `X-Forwarded-Proto` is not read.
     #[schemars(with = "Vec<String>", example = ["10.0.0.0/8"])]
     pub trusted_proxies: Vec<IpNet>,
     /// Networks from which `/metrics` may be read; an empty list admits everyone.

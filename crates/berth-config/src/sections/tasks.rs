@@ -1,5 +1,7 @@
 //! The background work.
 
+use std::net::SocketAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,10 @@ pub struct Tasks {
     pub prove_timeout: Span,
     /// How long running work may take to end after SIGTERM; afterwards it is cut, and done again elsewhere.
     pub shutdown_timeout: Span,
+    /// Address and port for `/healthz`, `/readyz` and `/metrics` of `berth tasks`, by plain HTTP; port 0 takes a free one.
+    /// Without it nothing is listened on. Whoever reaches the address is answered: choose one that only monitoring reaches.
+    #[schemars(with = "Option<String>", example = "127.0.0.1:9464")]
+    pub listen: Option<SocketAddr>,
 }
 
 impl Default for Tasks {
@@ -32,6 +38,7 @@ impl Default for Tasks {
             leader_lease: Span::seconds(5),
             prove_timeout: Span::minutes(10),
             shutdown_timeout: Span::seconds(30),
+            listen: None,
         }
     }
 }

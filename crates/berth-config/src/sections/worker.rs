@@ -1,6 +1,7 @@
 //! A node that holds models.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -59,6 +60,10 @@ pub struct Worker {
     pub load_timeout: Span,
     /// How long running requests may take to end after SIGTERM, or when a model is taken off the node.
     pub drain_timeout: Span,
+    /// Address and port for `/healthz`, `/readyz` and `/metrics` of this node, by plain HTTP; port 0 takes a free one.
+    /// Without it nothing is listened on. Whoever reaches the address is answered: choose one that only monitoring reaches.
+    #[schemars(with = "Option<String>", example = "127.0.0.1:9465")]
+    pub listen: Option<SocketAddr>,
 }
 
 impl Default for Worker {
@@ -79,6 +84,7 @@ impl Default for Worker {
             lease: Span::seconds(5),
             load_timeout: Span::minutes(5),
             drain_timeout: Span::seconds(30),
+            listen: None,
         }
     }
 }

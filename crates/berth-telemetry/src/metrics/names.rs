@@ -58,11 +58,11 @@ metrics! {
     COMPUTE_SECONDS = "berth_compute_seconds", Histogram, Some(Unit::Seconds),
         "Time that a runner computed for a request.";
     MODEL_RESIDENT_BYTES = "berth_model_resident_bytes", Gauge, Some(Unit::Bytes),
-        "Memory of the runners on this node.";
+        "Memory that the runners of this worker take together.";
     MODEL_LOADS_TOTAL = "berth_model_loads_total", Counter, None,
-        "Models loaded on this node, by reason.";
+        "Runners that this worker started to load a model, by purpose and outcome.";
     RUNNER_EXITS_TOTAL = "berth_runner_exits_total", Counter, None,
-        "Runners that ended, by reason.";
+        "Runners of this worker that ended, by purpose and reason.";
     REPLICAS_UNPLACED = "berth_replicas_unplaced", Gauge, None,
         "Replicas that deployments want and no worker has room for.";
     OUTBOX_MESSAGES = "berth_outbox_messages", Gauge, None,

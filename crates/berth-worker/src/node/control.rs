@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status};
 
 use super::board::{Board, Entry};
 use crate::launcher::{Error, Launcher, Running};
+use crate::measure::Purpose;
 
 /// Proofs at once: each holds a whole model beside those that serve.
 const PROOFS_AT_ONCE: usize = 1;
@@ -79,7 +80,11 @@ impl Control {
             .await
             .map_err(|error| unavailable("the model's files could not be fetched", error))?;
         let name = format!("proof-{}", self.names.fetch_add(1, Ordering::Relaxed));
-        let running = match self.launcher.start(&name, folder.path(), &asked.manifest).await {
+        let started = self
+            .launcher
+            .start(&name, folder.path(), &asked.manifest, Purpose::Proof)
+            .await;
+        let running = match started {
             Ok(running) => running,
             // The node's own trouble says nothing about the model: whoever asks tries again, here or elsewhere.
             Err(error @ Error::Launch { .. }) => {

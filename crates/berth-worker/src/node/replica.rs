@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Entry};
 use crate::launcher::{Launcher, Running};
+use crate::measure::Purpose;
 
 /// After so many runners in a row that failed or crashed, no further one is started.
 const TRIES: u32 = 3;
@@ -132,7 +133,7 @@ impl Replica {
         let name = format!("{}-{}", short(self.entry.record.id), self.entry.starts);
         let started = tokio::select! {
             () = stop.cancelled() => return End::Stopped,
-            started = keeper.launcher.start(&name, folder.path(), &self.assignment.manifest) => started,
+            started = keeper.launcher.start(&name, folder.path(), &self.assignment.manifest, Purpose::Serving) => started,
         };
         match started {
             // The folder stays as long as the runner may read it.

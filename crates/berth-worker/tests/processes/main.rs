@@ -4,6 +4,7 @@ mod doctor;
 mod models;
 mod node;
 mod nodes;
+mod probes;
 mod runner;
 mod runners;
 

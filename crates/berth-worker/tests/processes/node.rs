@@ -307,7 +307,7 @@ async fn node_without_its_library_says_so_and_does_not_start() {
     );
 }
 
-fn proof(site: &Site, model: &Model) -> ProveVersionRequest {
+pub(crate) fn proof(site: &Site, model: &Model) -> ProveVersionRequest {
     let assignment = site.assignment(model);
     let file = |file: berth_domain::model::ModelFile| File {
         path: file.path,
@@ -324,7 +324,7 @@ fn proof(site: &Site, model: &Model) -> ProveVersionRequest {
 }
 
 /// Kills a process that is no child of this one.
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::KILL).expect("it lives");
 }

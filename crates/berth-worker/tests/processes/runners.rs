@@ -148,6 +148,10 @@ impl Runner {
 }
 
 impl Drop for Runner {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test runner shows the output of a failed test"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the runner logged:\n{}---", self.log());

@@ -1,12 +1,22 @@
-//! How much memory this process holds.
+//! How much memory a process holds.
 
 use std::fs;
 use std::io;
 
-/// The proportional set size: private pages, and this process's share of those that it has in common with others (the
+/// What this process holds.
+pub(crate) fn of_this_process() -> io::Result<u64> {
+    measure("self")
+}
+
+/// What another process of the same user holds.
+pub(crate) fn of(pid: u32) -> io::Result<u64> {
+    measure(&pid.to_string())
+}
+
+/// The proportional set size: private pages, and the process's share of those that it has in common with others (the
 /// library's code); what was swapped out counts too. Summed over all runners it is what they really take.
-pub(crate) fn measure() -> io::Result<u64> {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup")?;
+fn measure(process: &str) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
     parse(&rollup)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "`smaps_rollup` has no line `Pss`"))
 }
@@ -34,6 +44,9 @@ mod tests {
 
     #[test]
     fn this_process_holds_some_memory() {
-        assert!(measure().expect("Linux has smaps_rollup") > 100 * 1024);
+        let held = of_this_process().expect("Linux has smaps_rollup");
+        assert!(held > 100 * 1024);
+        let seen = of(std::process::id()).expect("Linux has smaps_rollup");
+        assert!(seen > 100 * 1024);
     }
 }
