@@ -21,6 +21,22 @@ def tensor(name, rows):
     return made
 
 
+def normalized(hidden):
+    pooled = hidden.mean(axis=1)[0]
+    return pooled / numpy.linalg.norm(pooled)
+
+
+def refused_binary_inputs(client, model, headers):
+    array = numpy.array([TOKENS], dtype=numpy.int64)
+    made = tritonclient.http.InferInput("input_ids", list(array.shape), "INT64")
+    made.set_data_from_numpy(array)
+    try:
+        client.infer(model, [made], headers=headers)
+        return None
+    except InferenceServerException as error:
+        return {"status": error.status(), "message": error.message()}
+
+
 def main(address, key, model):
     headers = {"authorization": f"Bearer {key}"}
     client = tritonclient.http.InferenceServerClient(url=address.removeprefix("http://"))
@@ -33,8 +49,10 @@ def main(address, key, model):
     outputs = [tritonclient.http.InferRequestedOutput("last_hidden_state", binary_data=False)]
     answer = client.infer(model, inputs, outputs=outputs, headers=headers, request_id="a request")
     hidden = answer.as_numpy("last_hidden_state")
-    pooled = hidden.mean(axis=1)[0]
-    vector = pooled / numpy.linalg.norm(pooled)
+    # Both ask for the binary form, the client's own choice, and read JSON.
+    unnamed = client.infer(model, inputs, headers=headers)
+    wish = tritonclient.http.InferRequestedOutput("last_hidden_state")
+    wished = client.infer(model, inputs, outputs=[wish], headers=headers)
     try:
         client.infer("no-such-model", inputs, outputs=outputs, headers=headers)
         unknown = None
@@ -50,7 +68,10 @@ def main(address, key, model):
                 "server": client.get_server_metadata()["name"],
                 "id": answer.get_response()["id"],
                 "shape": list(hidden.shape),
-                "vector": vector.tolist(),
+                "vector": normalized(hidden).tolist(),
+                "without_outputs": normalized(unnamed.as_numpy("last_hidden_state")).tolist(),
+                "default_output": normalized(wished.as_numpy("last_hidden_state")).tolist(),
+                "binary_inputs": refused_binary_inputs(client, model, headers),
                 "unknown_model": unknown,
             }
         )

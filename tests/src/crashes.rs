@@ -13,7 +13,7 @@ const MODEL: &str = "all-minilm-l6-v2";
 
 /// Texts that keep a runner busy for a while: each takes some tenth of a second.
 fn texts(count: usize) -> Value {
-    let text = "the quick brown fox jumps over the lazy dog ".repeat(30);
+    let text = "the quick brown fox jumps over the lazy dog ".repeat(28);
     json!(vec![text; count])
 }
 

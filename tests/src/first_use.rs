@@ -25,7 +25,8 @@ fn numbers(value: &Value) -> Vec<f64> {
         .collect()
 }
 
-fn assert_known(vector: &Value) {
+/// Fails unless it is the vector of the known text.
+pub(crate) fn assert_known(vector: &Value) {
     let vector = numbers(vector);
     assert_eq!(vector.len(), 384);
     for (found, known) in vector.iter().zip(KNOWN) {
@@ -75,7 +76,12 @@ fn assert_openai_client_is_served(address: &str, key: &str) {
 /// What tritonclient gets.
 fn assert_triton_client_is_served(address: &str, key: &str) {
     let got = python("triton_infer.py", &[address, key, MODEL]).expect("the client is served");
-    assert_known(&got["vector"]);
+    for form in ["vector", "without_outputs", "default_output"] {
+        assert_known(&got[form]);
+    }
+    assert_eq!(got["binary_inputs"]["status"], "400");
+    let told = got["binary_inputs"]["message"].as_str().expect("a text");
+    assert!(told.contains("send them as JSON"), "{told}");
     assert_eq!(got["shape"], serde_json::json!([1, 9, 384]));
     assert_eq!(got["id"], "a request");
     for sign in ["live", "ready", "model_ready"] {

@@ -50,9 +50,9 @@ codes! {
     EmptyInput = "empty_input", InvalidInput;
     /// More rows than one request may have.
     TooManyInputs = "too_many_inputs", InvalidInput;
-    /// A text is longer than one text may be.
+    /// A text has more bytes than one text may have.
     TextTooLong = "text_too_long", InvalidInput;
-    /// A list of token ids is longer than the model reads.
+    /// A text or a list of token ids has more tokens than the model reads.
     ContextLengthExceeded = "context_length_exceeded", InvalidInput;
     /// A token id is not in the model's vocabulary.
     TokenOutOfRange = "token_out_of_range", InvalidInput;
@@ -74,7 +74,7 @@ codes! {
     DataOutOfRange = "data_out_of_range", InvalidInput;
     /// An output cannot be written as JSON: its type has no JSON form, or it holds NaN, infinity or bytes that are no text.
     OutputNotRepresentable = "output_not_representable", InvalidInput;
-    /// The model refused the data, such as an index that is out of range.
+    /// The model cannot work on the data, such as an index that is out of range or more positions than it knows.
     InputRejected = "input_rejected", InvalidInput;
     /// The answer is larger than one answer may be.
     AnswerTooLarge = "answer_too_large", TooLarge;
@@ -82,7 +82,7 @@ codes! {
     QueueFull = "queue_full", Overloaded;
     /// The deadline passed before the answer was ready.
     DeadlineExceeded = "deadline_exceeded", Deadline;
-    /// The model failed on data that fits its description, or its result makes no sense.
+    /// The model failed whatever the data was, or its result makes no sense.
     ModelFailed = "model_failed", Model;
     /// A defect of this program.
     Internal = "internal_error", Internal;
@@ -117,6 +117,17 @@ impl Failure {
             message: message.into(),
             param: Some(param.into()),
         }
+    }
+
+    /// An answer that would have more bytes than it may.
+    pub(crate) fn answer_too_large(limit_bytes: usize) -> Self {
+        Self::new(
+            Code::AnswerTooLarge,
+            format!(
+                "The answer would have more than {limit_bytes} bytes, the most that one may have; ask for fewer rows or \
+                 `outputs`."
+            ),
+        )
     }
 
     /// The failure as the runner's protocol says it.

@@ -30,6 +30,8 @@ pub struct Options {
     pub queue_requests: usize,
     /// How many tokens one run reads at most, padding included. More is faster for many rows and holds more memory.
     pub batch_tokens: usize,
+    /// Most bytes of one answer.
+    pub answer_bytes: usize,
 }
 
 impl Default for Options {
@@ -38,6 +40,8 @@ impl Default for Options {
             inference: berth_inference::Options::default(),
             queue_requests: 256,
             batch_tokens: 2048,
+            // Some room for the other fields of the message.
+            answer_bytes: MESSAGE_LIMIT_BYTES - 4096,
         }
     }
 }
@@ -74,6 +78,7 @@ struct Inner {
     texts: Option<Texts>,
     engine: Engine<Work, Product>,
     offload: Offload,
+    answer_bytes: usize,
 }
 
 /// The side of text embedding that needs no session.
@@ -128,6 +133,7 @@ impl Runtime {
             texts,
             engine,
             offload: Offload::new(),
+            answer_bytes: options.answer_bytes,
         })))
     }
 
@@ -224,7 +230,7 @@ impl Runtime {
             output_tokens: 0,
             rows: count,
         };
-        respond(body, units, times)
+        self.respond(body, units, times)
     }
 
     async fn run_graph(&self, request: &Arc<InferRequest>) -> Result<InferResponse, Failure> {
@@ -245,7 +251,7 @@ impl Runtime {
         let (id, names) = (asked.id, asked.outputs);
         let (outputs, times) = self.run_tensors(asked.inputs, names.clone(), deadline).await?;
         let size = outputs.iter().map(|tensor| tensor.elements().len() * 8).sum();
-        let named = Arc::clone(request);
+        let (named, answer_bytes) = (Arc::clone(request), self.0.answer_bytes);
         let render = move |_: &AtomicBool| {
             let outputs: Vec<_> = names.into_iter().zip(outputs).collect();
             let names = oip::Names {
@@ -253,10 +259,10 @@ impl Runtime {
                 version: &named.version,
                 id: id.as_deref(),
             };
-            oip::answer(names, &outputs)
+            oip::answer(names, &outputs, answer_bytes)
         };
         let body = self.0.offload.run(size, deadline, render).await?;
-        respond(body, units, times)
+        self.respond(body, units, times)
     }
 
     /// Runs the graph on tensors, in its turn.
@@ -274,6 +280,20 @@ impl Runtime {
                 "The compute thread mixed up its work.",
             )),
         }
+    }
+
+    fn respond(&self, body: String, units: Units, times: Times) -> Result<InferResponse, Failure> {
+        if body.len() > self.0.answer_bytes {
+            return Err(Failure::answer_too_large(self.0.answer_bytes));
+        }
+        Ok(InferResponse {
+            body: Bytes::from(body),
+            content_type: "application/json".to_owned(),
+            units: Some(units),
+            compute_us: microseconds(times.computed),
+            queue_us: microseconds(times.queued),
+            failure: None,
+        })
     }
 
     /// When the answer is no longer wanted. Fails when that has passed already.
@@ -305,27 +325,6 @@ fn plan(
         options.batch_tokens,
     )
     .map_err(LoadError::Unfit)
-}
-
-fn respond(body: String, units: Units, times: Times) -> Result<InferResponse, Failure> {
-    // Some room for the other fields of the message.
-    if body.len() > MESSAGE_LIMIT_BYTES - 4096 {
-        return Err(Failure::new(
-            Code::AnswerTooLarge,
-            format!(
-                "The answer has {} bytes, and {MESSAGE_LIMIT_BYTES} is the most; ask for fewer rows or `outputs`.",
-                body.len()
-            ),
-        ));
-    }
-    Ok(InferResponse {
-        body: Bytes::from(body),
-        content_type: "application/json".to_owned(),
-        units: Some(units),
-        compute_us: microseconds(times.computed),
-        queue_us: microseconds(times.queued),
-        failure: None,
-    })
 }
 
 fn microseconds(duration: Duration) -> u64 {

@@ -3,7 +3,7 @@
 use berth_domain::manifest::{Manifest, Pooling, TextEmbedding};
 use berth_domain::tensor::{Datatype, TensorSpec};
 use berth_inference::tensor::Elements;
-use berth_inference::{Interrupt, Session, Tensor};
+use berth_inference::{Error, Interrupt, Session, Tensor};
 
 use super::{Row, batches};
 use crate::failure::{Code, Failure};
@@ -150,7 +150,9 @@ impl Plan {
             .map(|(name, role, datatype)| Ok((name.as_str(), self.input(*role, *datatype, rows, length)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
         let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
-        let mut outputs = session.run(&inputs, &[&self.output], interrupt)?;
+        let mut outputs = session
+            .run(&inputs, &[&self.output], interrupt)
+            .map_err(of_own_tensors)?;
         outputs
             .pop()
             .ok_or_else(|| Failure::new(Code::ModelFailed, "The model gave no output."))
@@ -237,6 +239,18 @@ impl Plan {
             take(place, &vector);
         }
         Ok(())
+    }
+}
+
+/// A failure on tensors that were made here, out of tokens within the stated bounds: the caller has no part in it, even when
+/// the model says that the data is at fault. Its tokenizer does not fit its graph, or `max_tokens` is beyond its positions.
+fn of_own_tensors(error: Error) -> Failure {
+    match error {
+        Error::InvalidInput { message, .. } => Failure::new(
+            Code::ModelFailed,
+            format!("The model cannot work on tokens that its own manifest and tokenizer allow: {message}"),
+        ),
+        other => other.into(),
     }
 }
 

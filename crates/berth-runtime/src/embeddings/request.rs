@@ -10,7 +10,7 @@ use crate::json::{self, Object};
 /// Most texts in one request, as OpenAI has it.
 const ROW_LIMIT: usize = 2048;
 
-/// Most bytes of one text. Far beyond what a model reads, and what is beyond is cut off anyway.
+/// Most bytes of one text: far beyond what a model reads, and not yet slow to tokenize.
 const TEXT_LIMIT_BYTES: usize = 1 << 20;
 
 /// What is asked for.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_domain::manifest::TextEmbedding;
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::Tokenizer;
 
 use super::{Input, Row};
 use crate::failure::{Code, Failure};
@@ -33,7 +33,7 @@ pub enum TokenizerError {
     NoVocabulary,
 }
 
-/// A tokenizer that cuts where the manifest says, and pads never.
+/// A tokenizer that neither cuts nor pads, and refuses what is longer than the manifest says.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
     /// The largest id.
@@ -53,7 +53,6 @@ impl Tokens {
         let largest = tokenizer.get_vocab(true).into_values().max();
         let largest = largest.ok_or(TokenizerError::NoVocabulary)?;
         let padding_id = tokenizer.get_padding().map_or(0, |padding| padding.pad_id);
-        let direction = tokenizer.get_truncation().map(|truncation| truncation.direction);
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(unreadable)?;
         let special = tokenizer.encode_fast("", true).map_err(unreadable)?.len();
@@ -64,12 +63,6 @@ impl Tokens {
                 special,
             });
         }
-        let truncation = TruncationParams {
-            max_length: max_tokens,
-            direction: direction.unwrap_or_default(),
-            ..TruncationParams::default()
-        };
-        tokenizer.with_truncation(Some(truncation)).map_err(unreadable)?;
         Ok(Self {
             tokenizer,
             largest,
@@ -83,51 +76,30 @@ impl Tokens {
         self.padding_id
     }
 
-    /// The token ids of every text. Asks before each whether it is still `wanted`.
+    /// The token ids of every text, special tokens included. Asks before each whether it is still `wanted`.
+    ///
+    /// A row that is longer than the model reads is refused: a vector of its beginning would be taken for one of the whole.
     pub(crate) fn rows(
         &self,
         input: Input<'_>,
         wanted: impl Fn() -> Result<(), Failure>,
     ) -> Result<Vec<Row>, Failure> {
         match input {
-            Input::Texts(texts) => texts
-                .iter()
-                .enumerate()
-                .map(|(index, text)| {
-                    wanted()?;
-                    let encoding = self.tokenizer.encode_fast(&**text, true);
-                    let encoding = encoding.map_err(|error| {
-                        Failure::new(Code::ModelFailed, format!("The tokenizer failed: {error}."))
-                    })?;
-                    if encoding.is_empty() {
-                        let place = if texts.len() == 1 {
-                            "input".to_owned()
-                        } else {
-                            format!("input[{index}]")
-                        };
-                        let message = format!("`{place}` holds nothing that this model reads.");
-                        return Err(Failure::of(Code::EmptyInput, place, message));
-                    }
-                    Ok(encoding.get_ids().into())
-                })
-                .collect(),
+            Input::Texts(texts) => {
+                let place = |index| place(texts.len(), index);
+                let texts = texts.iter().enumerate();
+                texts
+                    .map(|(index, text)| {
+                        wanted()?;
+                        self.encode(text, || place(index))
+                    })
+                    .collect()
+            }
             Input::Tokens(lists) => {
-                let single = lists.len() == 1;
+                let count = lists.len();
                 let rows = lists.into_iter().enumerate();
                 rows.map(|(index, ids)| {
-                    self.check(&ids).map_err(|failure| {
-                        // Whoever sent one list sees its elements at `input[…]`, whoever sent several at `input[0][…]`.
-                        let place = failure.param.unwrap_or_default();
-                        let row = if single {
-                            String::new()
-                        } else {
-                            format!("[{index}]")
-                        };
-                        Failure {
-                            param: Some(format!("input{row}{place}")),
-                            ..failure
-                        }
-                    })?;
+                    self.check(&ids, || place(count, index))?;
                     Ok(ids.into())
                 })
                 .collect()
@@ -135,27 +107,50 @@ impl Tokens {
         }
     }
 
-    fn check(&self, ids: &[u32]) -> Result<(), Failure> {
-        if ids.len() > self.longest {
-            return Err(Failure::new(
-                Code::ContextLengthExceeded,
-                format!(
-                    "This model reads {} tokens, and the list has {}.",
-                    self.longest,
-                    ids.len()
-                ),
-            ));
+    fn encode(&self, text: &str, place: impl Fn() -> String) -> Result<Row, Failure> {
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, true)
+            .map_err(|error| Failure::new(Code::ModelFailed, format!("The tokenizer failed: {error}.")))?;
+        if encoding.is_empty() {
+            let place = place();
+            let message = format!("`{place}` holds nothing that this model reads.");
+            return Err(Failure::of(Code::EmptyInput, place, message));
         }
+        self.fit(encoding.len(), place)?;
+        Ok(encoding.get_ids().into())
+    }
+
+    fn check(&self, ids: &[u32], place: impl Fn() -> String) -> Result<(), Failure> {
+        self.fit(ids.len(), &place)?;
         match ids.iter().position(|&id| id > self.largest) {
             None => Ok(()),
             Some(index) => Err(Failure::of(
                 Code::TokenOutOfRange,
-                format!("[{index}]"),
+                format!("{}[{index}]", place()),
                 format!(
                     "{} is not a token of this model; its tokens are 0 to {}.",
                     ids[index], self.largest
                 ),
             )),
         }
+    }
+
+    fn fit(&self, tokens: usize, place: impl Fn() -> String) -> Result<(), Failure> {
+        if tokens <= self.longest {
+            return Ok(());
+        }
+        let (place, longest) = (place(), self.longest);
+        let message = format!("This model reads {longest} tokens at once, and `{place}` has {tokens}.");
+        Err(Failure::of(Code::ContextLengthExceeded, place, message))
+    }
+}
+
+/// Where a row stands in the body: whoever sent one sees it at `input`, whoever sent several at `input[0]`.
+fn place(count: usize, index: usize) -> String {
+    if count == 1 {
+        "input".to_owned()
+    } else {
+        format!("input[{index}]")
     }
 }

@@ -15,10 +15,19 @@ pub(crate) struct Names<'a> {
     pub(crate) id: Option<&'a str>,
 }
 
-/// The answer with these outputs, as flat data. Fails when an output holds what JSON cannot.
-pub(crate) fn answer(names: Names<'_>, outputs: &[(String, Tensor)]) -> Result<String, Failure> {
+/// The answer with these outputs, as flat data. Fails when an output holds what JSON cannot, or as soon as the answer has
+/// more than `limit_bytes`.
+pub(crate) fn answer(
+    names: Names<'_>,
+    outputs: &[(String, Tensor)],
+    limit_bytes: usize,
+) -> Result<String, Failure> {
     let elements: usize = outputs.iter().map(|(_, tensor)| tensor.elements().len()).sum();
-    let mut out = String::with_capacity(256 + elements * 10);
+    // The shortest element is a digit and a comma.
+    if elements.saturating_mul(2) > limit_bytes {
+        return Err(Failure::answer_too_large(limit_bytes));
+    }
+    let mut out = String::with_capacity((256 + elements * 10).min(limit_bytes));
     let mut writer = NumberWriter::default();
     out.push_str(r#"{"model_name":"#);
     numbers::text(&mut out, names.model);
@@ -35,44 +44,80 @@ pub(crate) fn answer(names: Names<'_>, outputs: &[(String, Tensor)]) -> Result<S
         if index > 0 {
             out.push(',');
         }
-        write_output(&mut out, &mut writer, name, tensor)?;
+        write_head(&mut out, &mut writer, name, tensor);
+        let written = write_data(&mut out, &mut writer, tensor.elements(), limit_bytes);
+        written.map_err(|stop| stop.into_failure(name, limit_bytes))?;
+        out.push_str("]}");
     }
     out.push_str("]}");
     Ok(out)
 }
 
-fn write_output(
-    out: &mut String,
-    writer: &mut NumberWriter,
-    name: &str,
-    tensor: &Tensor,
-) -> Result<(), Failure> {
+fn write_head(out: &mut String, writer: &mut NumberWriter, name: &str, tensor: &Tensor) {
     out.push_str(r#"{"name":"#);
     numbers::text(out, name);
     out.push_str(r#","datatype":""#);
     out.push_str(tensor.datatype().as_str());
     out.push_str(r#"","shape":["#);
-    list(out, tensor.shape(), |out, &extent| {
+    for (index, &extent) in tensor.shape().iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
         writer.integer(out, extent);
-        true
-    });
+    }
     out.push_str(r#"],"data":["#);
-    let refused = match tensor.elements() {
-        Elements::Bool(values) => list(out, values, |out, &value| {
+}
+
+/// Why writing stopped.
+enum Stop {
+    /// The element of this index has no JSON form.
+    Element(usize),
+    TooLarge,
+}
+
+impl Stop {
+    fn into_failure(self, name: &str, limit_bytes: usize) -> Failure {
+        match self {
+            Self::TooLarge => Failure::answer_too_large(limit_bytes),
+            Self::Element(index) => Failure::of(
+                Code::OutputNotRepresentable,
+                "outputs",
+                format!(
+                    "Element {index} of the output `{name}` has no JSON form (NaN, infinity, or bytes that are no text); \
+                     name other `outputs`."
+                ),
+            ),
+        }
+    }
+}
+
+fn write_data(
+    out: &mut String,
+    writer: &mut NumberWriter,
+    elements: &Elements,
+    limit_bytes: usize,
+) -> Result<(), Stop> {
+    let mut integers = Integers {
+        out,
+        writer,
+        limit_bytes,
+    };
+    match elements {
+        Elements::Uint8(values) => integers.write(values),
+        Elements::Uint16(values) => integers.write(values),
+        Elements::Uint32(values) => integers.write(values),
+        Elements::Uint64(values) => integers.write(values),
+        Elements::Int8(values) => integers.write(values),
+        Elements::Int16(values) => integers.write(values),
+        Elements::Int32(values) => integers.write(values),
+        Elements::Int64(values) => integers.write(values),
+        Elements::Bool(values) => list(out, values, limit_bytes, |out, &value| {
             out.push_str(if value { "true" } else { "false" });
             true
         }),
-        Elements::Uint8(values) => integers(out, writer, values),
-        Elements::Uint16(values) => integers(out, writer, values),
-        Elements::Uint32(values) => integers(out, writer, values),
-        Elements::Uint64(values) => integers(out, writer, values),
-        Elements::Int8(values) => integers(out, writer, values),
-        Elements::Int16(values) => integers(out, writer, values),
-        Elements::Int32(values) => integers(out, writer, values),
-        Elements::Int64(values) => integers(out, writer, values),
-        Elements::Fp32(values) => list(out, values, |out, &value| writer.float(out, value)),
-        Elements::Fp64(values) => list(out, values, |out, &value| writer.float(out, value)),
-        Elements::Bytes(values) => list(out, values, |out, value| {
+        Elements::Fp32(values) => list(out, values, limit_bytes, |out, &value| writer.float(out, value)),
+        Elements::Fp64(values) => list(out, values, limit_bytes, |out, &value| writer.float(out, value)),
+        Elements::Bytes(values) => list(out, values, limit_bytes, |out, value| {
             let text = std::str::from_utf8(value);
             if let Ok(text) = text {
                 numbers::text(out, text);
@@ -80,44 +125,45 @@ fn write_output(
             text.is_ok()
         }),
         // Refused before the run; here for models whose description lies.
-        Elements::Fp16(_) | Elements::Bf16(_) => Some(0),
-    };
-    if let Some(index) = refused {
-        return Err(Failure::of(
-            Code::OutputNotRepresentable,
-            "outputs",
-            format!(
-                "Element {index} of the output `{name}` has no JSON form (NaN, infinity, or bytes that are no text); name \
-                 other `outputs`."
-            ),
-        ));
+        Elements::Fp16(_) | Elements::Bf16(_) => Err(Stop::Element(0)),
     }
-    out.push_str("]}");
-    Ok(())
 }
 
-fn integers<T: itoa::Integer + Copy>(
+/// Writes integers of any width.
+struct Integers<'a> {
+    out: &'a mut String,
+    writer: &'a mut NumberWriter,
+    limit_bytes: usize,
+}
+
+impl Integers<'_> {
+    fn write<T: itoa::Integer + Copy>(&mut self, values: &[T]) -> Result<(), Stop> {
+        list(self.out, values, self.limit_bytes, |out, &value| {
+            self.writer.integer(out, value);
+            true
+        })
+    }
+}
+
+/// Writes values with commas between them. Stops at the first one that `write` cannot write, and beyond the limit.
+fn list<T>(
     out: &mut String,
-    writer: &mut NumberWriter,
     values: &[T],
-) -> Option<usize> {
-    list(out, values, |out, &value| {
-        writer.integer(out, value);
-        true
-    })
-}
-
-/// Writes values with commas between them. Gives the index of the first one that `write` cannot write.
-fn list<T>(out: &mut String, values: &[T], mut write: impl FnMut(&mut String, &T) -> bool) -> Option<usize> {
+    limit_bytes: usize,
+    mut write: impl FnMut(&mut String, &T) -> bool,
+) -> Result<(), Stop> {
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
         if !write(out, value) {
-            return Some(index);
+            return Err(Stop::Element(index));
+        }
+        if out.len() > limit_bytes {
+            return Err(Stop::TooLarge);
         }
     }
-    None
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,13 +180,15 @@ mod tests {
         id: Some("r\"1"),
     };
 
+    const LIMIT: usize = 1 << 20;
+
     fn output(elements: impl Into<Elements>, shape: Vec<usize>) -> Vec<(String, Tensor)> {
         vec![("y".to_owned(), Tensor::new(shape, elements).expect("fits"))]
     }
 
     #[test]
     fn body_is_what_the_public_description_says() {
-        let body = answer(NAMES, &output(vec![1f32, -0.5], vec![1, 2])).expect("written");
+        let body = answer(NAMES, &output(vec![1f32, -0.5], vec![1, 2]), LIMIT).expect("written");
         let read: InferResponse = serde_json::from_str(&body).expect("a body");
         assert_eq!(read.model_name, "m");
         assert_eq!(read.model_version.as_deref(), Some("3"));
@@ -155,7 +203,7 @@ mod tests {
     fn every_datatype_with_a_json_form_is_written() {
         for &datatype in Datatype::ALL {
             let tensor = Tensor::filled(datatype, Fill::One, vec![2]).expect("fits");
-            let body = answer(NAMES, &[("y".to_owned(), tensor)]);
+            let body = answer(NAMES, &[("y".to_owned(), tensor)], LIMIT);
             if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) {
                 assert_eq!(body.expect_err("no JSON form").code, Code::OutputNotRepresentable);
             } else {
@@ -167,9 +215,9 @@ mod tests {
 
     #[test]
     fn scalars_and_empty_outputs_are_written() {
-        let body = answer(NAMES, &output(vec![7i64], vec![])).expect("written");
+        let body = answer(NAMES, &output(vec![7i64], vec![]), LIMIT).expect("written");
         assert!(body.ends_with(r#""shape":[],"data":[7]}]}"#), "{body}");
-        let body = answer(NAMES, &output(Vec::<i64>::new(), vec![2, 0])).expect("written");
+        let body = answer(NAMES, &output(Vec::<i64>::new(), vec![2, 0]), LIMIT).expect("written");
         assert!(body.ends_with(r#""shape":[2,0],"data":[]}]}"#), "{body}");
     }
 
@@ -180,12 +228,27 @@ mod tests {
             output(vec![0f64, f64::INFINITY], vec![2]),
             output(vec![b"fine".to_vec(), vec![0xff]], vec![2]),
         ] {
-            let failure = answer(NAMES, &outputs).expect_err("no JSON form");
+            let failure = answer(NAMES, &outputs, LIMIT).expect_err("no JSON form");
             assert_eq!(failure.code, Code::OutputNotRepresentable);
             assert!(
                 failure.message.starts_with("Element 1 of the output `y`"),
                 "{failure}"
             );
+        }
+    }
+
+    #[test]
+    fn writing_stops_at_the_limit() {
+        let long = || vec![b"x".repeat(40); 3];
+        for outputs in [
+            output(vec![1u8; 200], vec![200]),
+            output(vec![-1.25e-9f64; 20], vec![20]),
+            output(long(), vec![3]),
+        ] {
+            let failure = answer(NAMES, &outputs, 160).expect_err("too large");
+            assert_eq!(failure.code, Code::AnswerTooLarge);
+            assert!(failure.message.contains("160 bytes"), "{failure}");
+            assert!(answer(NAMES, &outputs, 1000).is_ok());
         }
     }
 }

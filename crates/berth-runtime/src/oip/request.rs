@@ -21,7 +21,8 @@ const UNSUPPORTED: [&str; 6] = [
     "shared_memory_region",
 ];
 
-/// Parameters that ask for the binary form of outputs; `false` is what is done anyway.
+/// Parameters that ask for the binary form of outputs. The Triton client sends them unasked, with `true`, and reads JSON
+/// just as well: a server without the extension is free to answer so.
 const BINARY: [&str; 2] = ["binary_data", "binary_data_output"];
 
 /// What is asked for.
@@ -211,15 +212,17 @@ fn parameters(object: &mut Object<'_>) -> Result<(), Failure> {
         return Ok(());
     };
     let mut parameters = Object::nested(field, value)?;
+    for name in BINARY {
+        let field = parameters.path_of(name);
+        if let Some(value) = parameters.optional(name)
+            && !matches!(value.get(), "true" | "false")
+        {
+            return Err(json::wrong_type(&field, "true or false"));
+        }
+    }
     let unsupported = UNSUPPORTED
         .iter()
-        .find(|name| parameters.optional(name).is_some())
-        .or_else(|| {
-            let asks = |value: &RawValue| value.get() != "false";
-            BINARY
-                .iter()
-                .find(|name| parameters.optional(name).is_some_and(asks))
-        });
+        .find(|name| parameters.optional(name).is_some());
     match unsupported {
         None => Ok(()),
         Some(name) => {
@@ -382,8 +385,13 @@ mod tests {
             ),
             (with(r#""outputs":["y"]"#), Code::InvalidType, "outputs[0]"),
             (
-                with(r#""outputs":[{"name":"y","parameters":{"binary_data":true}}]"#),
+                with(r#""outputs":[{"name":"y","parameters":{"classification":2}}]"#),
                 Code::UnsupportedParameter,
+                "outputs[0].parameters.classification",
+            ),
+            (
+                with(r#""outputs":[{"name":"y","parameters":{"binary_data":1}}]"#),
+                Code::InvalidType,
                 "outputs[0].parameters.binary_data",
             ),
             (with(r#""parameters":[]"#), Code::InvalidType, "parameters"),
@@ -399,13 +407,29 @@ mod tests {
     }
 
     #[test]
+    fn wishes_of_the_triton_client_for_binary_outputs_are_answered_in_json() {
+        for rest in [
+            r#""parameters":{"binary_data_output":true}"#,
+            r#""outputs":[{"name":"y","parameters":{"binary_data":true}},{"name":"z"}]"#,
+        ] {
+            let body = format!(r#"{{"inputs":[{A},{SEVEN}],{rest}}}"#);
+            assert_eq!(parse(&body).expect("it is read").outputs, ["y", "z"], "{rest}");
+        }
+    }
+
+    #[test]
     fn half_precision_has_no_json_form() {
         let half = [spec("h", Datatype::Fp16, &[1])];
         let body = br#"{"inputs":[{"name":"h","datatype":"FP16","shape":[1],"data":[1]}]}"#;
         let failure = Request::parse(body, &half, &[]).expect_err("no JSON form");
         assert_eq!(failure.code, Code::DatatypeWithoutJsonForm);
-        let failure = Request::parse(br#"{"inputs":[]}"#, &[], &half).expect_err("no JSON form");
-        assert_eq!(failure.code, Code::OutputNotRepresentable);
+        for body in [
+            r#"{"inputs":[]}"#,
+            r#"{"inputs":[],"parameters":{"binary_data_output":true}}"#,
+        ] {
+            let failure = Request::parse(body.as_bytes(), &[], &half).expect_err("no JSON form");
+            assert_eq!(failure.code, Code::OutputNotRepresentable);
+        }
     }
 
     #[test]

@@ -158,9 +158,9 @@ async fn runs_are_bounded_in_tokens_and_answers_keep_the_order() {
 }
 
 #[tokio::test]
-async fn text_is_cut_at_the_manifests_length_and_counted_as_read() {
+async fn tokens_are_counted_as_read() {
     let (runtime, seen) = watched(&embedding(Pooling::Cls, false), &Options::default());
-    let response = embed(&runtime, r#"["a b c d a b c d", "a"]"#).await;
+    let response = embed(&runtime, r#"["a b c", "a"]"#).await;
     let answer = json(&response);
     assert_eq!(
         seen.lock().expect("no panic")[0],
@@ -170,6 +170,25 @@ async fn text_is_cut_at_the_manifests_length_and_counted_as_read() {
     assert_eq!(answer["usage"]["total_tokens"], 8);
     let units = response.units.expect("counted");
     assert_eq!((units.input_tokens, units.output_tokens, units.rows), (8, 0, 2));
+}
+
+#[tokio::test]
+async fn text_with_more_tokens_than_the_model_reads_is_refused_and_never_cut() {
+    let (runtime, seen) = watched(&embedding(Pooling::Cls, false), &Options::default());
+    for (input, param, told) in [
+        (
+            r#""a b c d""#,
+            "input",
+            "reads 5 tokens at once, and `input` has 6",
+        ),
+        (r#"["a", "a b c d a b"]"#, "input[1]", "and `input[1]` has 8"),
+    ] {
+        let response = embed(&runtime, input).await;
+        assert_eq!(failure(&response), ("context_length_exceeded", param));
+        let message = response.failure.expect("a failure").message;
+        assert!(message.contains(told), "{message}");
+    }
+    assert!(seen.lock().expect("no panic").is_empty(), "nothing is computed");
 }
 
 #[tokio::test]
@@ -200,29 +219,35 @@ async fn answer_names_the_model_as_it_was_addressed() {
 #[tokio::test]
 async fn large_request_gives_the_same_as_a_small_one() {
     let (runtime, _) = watched(&embedding(Pooling::Mean, true), &Options::default());
-    let many = format!("[{}]", vec![r#""a b c d a b c d""#; 2048].join(","));
+    let many = format!("[{}]", vec![r#""a b              c""#; 2048].join(","));
     assert!(many.len() > 32 << 10);
     let all = vectors(&runtime, &many).await;
-    let one = vectors(&runtime, r#""a b c d a b c d""#).await;
+    let one = vectors(&runtime, r#""a b c""#).await;
     assert_eq!(all.len(), 2048);
     assert!(all.iter().all(|vector| *vector == one[0]));
 }
 
 #[tokio::test]
-async fn models_own_refusal_and_failure_are_told_apart() {
-    for (error, code, kind) in [
-        (
-            Error::invalid_input as fn(&'static str) -> Error,
-            "input_rejected",
-            FailureKind::InvalidInput,
-        ),
-        (Error::failed, "model_failed", FailureKind::Model),
-    ] {
+async fn model_that_cannot_work_on_tokens_within_its_bounds_has_failed() {
+    for error in [Error::invalid_input as fn(&'static str) -> Error, Error::failed] {
         let runtime = load(&embedding(Pooling::Cls, false), move |_, _| Err(error("no"))).expect("it loads");
         let response = embed(&runtime, r#""a""#).await;
-        assert_eq!(failure(&response), (code, ""));
-        assert_eq!(response.failure.expect("a failure").kind(), kind);
+        assert_eq!(failure(&response), ("model_failed", ""));
+        assert_eq!(response.failure.expect("a failure").kind(), FailureKind::Model);
     }
+}
+
+#[tokio::test]
+async fn answer_beyond_the_limit_is_refused() {
+    let options = Options {
+        answer_bytes: 300,
+        ..Options::default()
+    };
+    let (runtime, _) = watched(&embedding(Pooling::Cls, false), &options);
+    json(&embed(&runtime, r#""a""#).await);
+    let many = embed(&runtime, r#"["a", "b", "c", "d"]"#).await;
+    assert_eq!(failure(&many), ("answer_too_large", ""));
+    assert_eq!(many.failure.expect("a failure").kind(), FailureKind::TooLarge);
 }
 
 #[tokio::test]

@@ -149,26 +149,29 @@ async fn rows_do_not_depend_on_their_neighbors() {
 }
 
 #[tokio::test]
-async fn long_text_is_cut_at_256_tokens_and_not_at_the_tokenizers_own_128() {
+async fn text_of_256_tokens_is_read_and_a_longer_one_refused_whatever_the_tokenizer_says_itself() {
     let runtime = minilm();
-    let long = "guitar ".repeat(500);
-    let answer = answer(&runtime, &long.clone().into(), "base64").await;
-    assert_eq!(answer["usage"]["prompt_tokens"], 256);
-    let shorter = embed(&runtime, "guitar ".repeat(254).into()).await;
-    assert_eq!(vector(&answer["data"][0]), shorter[0]);
+    let longest = answer(&runtime, &"guitar ".repeat(254).into(), "base64").await;
+    assert_eq!(longest["usage"]["prompt_tokens"], 256);
+    let body = serde_json::json!({"model": "m", "input": ["guitar", "guitar ".repeat(255)]}).to_string();
+    let refused = runtime.infer(request(Operation::Embeddings, &body)).await;
+    assert_eq!(failure(&refused), ("context_length_exceeded", "input[1]"));
 }
 
 #[tokio::test]
-async fn segment_that_the_model_does_not_know_is_the_callers_fault() {
+async fn tensors_that_the_model_cannot_work_on_are_the_callers_fault() {
     let runtime = minilm();
-    let tensor = |name: &str, value: i64| serde_json::json!({"name": name, "datatype": "INT64", "shape": [1, 2], "data": [value, value]});
-    let body = |segment| {
+    let body = |length: usize, segment: i64| {
+        let tensor = |name: &str, value: i64| serde_json::json!({"name": name, "datatype": "INT64", "shape": [1, length], "data": vec![value; length]});
         serde_json::json!({"inputs": [tensor("input_ids", 7), tensor("attention_mask", 1), tensor("token_type_ids", segment)]})
             .to_string()
     };
-    let refused = runtime.infer(request(Operation::OipInfer, &body(9))).await;
-    assert_eq!(failure(&refused), ("input_rejected", ""));
-    let served = json(&runtime.infer(request(Operation::OipInfer, &body(0))).await);
+    // A segment that it does not know, more positions than it knows, and none at all.
+    for bad in [body(2, 9), body(600, 0), body(0, 0)] {
+        let refused = runtime.infer(request(Operation::OipInfer, &bad)).await;
+        assert_eq!(failure(&refused), ("input_rejected", ""));
+    }
+    let served = json(&runtime.infer(request(Operation::OipInfer, &body(2, 0))).await);
     assert_eq!(served["outputs"][0]["shape"], serde_json::json!([1, 2, 384]));
 }
 

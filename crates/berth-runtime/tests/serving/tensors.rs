@@ -1,9 +1,9 @@
 //! Tensors in, tensors out on a fake that adds one.
 
 use berth_domain::tensor::Datatype;
-use berth_inference::Tensor;
 use berth_inference::tensor::Elements;
-use berth_protocol::runner::{InferResponse, Operation};
+use berth_inference::{Error, Tensor};
+use berth_protocol::runner::{FailureKind, InferResponse, Operation};
 use berth_runtime::Runtime;
 
 use crate::support::{failure, json, load, request, spec, tensors};
@@ -72,6 +72,27 @@ async fn large_tensor_takes_the_same_way() {
     let values = answer["outputs"][0]["data"].as_array().expect("a list");
     assert_eq!(values.len(), 20_000);
     assert!(values.iter().all(|value| value == 2.5));
+}
+
+#[tokio::test]
+async fn models_refusal_and_failure_are_told_apart() {
+    for (error, code, kind) in [
+        (
+            Error::invalid_input as fn(&'static str) -> Error,
+            "input_rejected",
+            FailureKind::InvalidInput,
+        ),
+        (Error::failed, "model_failed", FailureKind::Model),
+    ] {
+        let manifest = tensors(
+            vec![spec("x", Datatype::Fp32, 2)],
+            vec![spec("y", Datatype::Fp32, 2)],
+        );
+        let runtime = load(&manifest, move |_, _| Err(error("no"))).expect("it loads");
+        let response = infer(&runtime, "", "[1,1]", "[1]").await;
+        assert_eq!(failure(&response), (code, ""));
+        assert_eq!(response.failure.expect("a failure").kind(), kind);
+    }
 }
 
 #[tokio::test]
