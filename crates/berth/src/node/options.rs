@@ -169,7 +169,6 @@ pub(crate) fn auth(config: &Config) -> anyhow::Result<auth::Options> {
         .key_environment
         .parse()
         .context("the setting `auth.key_environment`")?;
-    let address = public_url(config);
     Ok(auth::Options {
         sign_up: match settings.sign_up {
             SignUp::Closed => auth::SignUpPolicy::Closed,
@@ -180,7 +179,7 @@ pub(crate) fn auth(config: &Config) -> anyhow::Result<auth::Options> {
         environment,
         tokens: tokens::Options {
             lifetime: delta(settings.access_token_lifetime),
-            ..tokens::Options::new(address)
+            ..tokens::Options::new(issuer(config))
         },
         refresh_lifetime: delta(settings.refresh_token_lifetime),
         session_lifetime: delta(settings.session_lifetime),
@@ -267,6 +266,16 @@ pub(crate) fn logging(config: &Config) -> berth_telemetry::logging::Options {
         },
         filter: config.telemetry.log_level.clone(),
     }
+}
+
+/// Who issues access tokens. Where no URL is set it is no address: each API listens on one of its own, and all of them take
+/// each other's tokens.
+fn issuer(config: &Config) -> String {
+    config
+        .http
+        .public_url
+        .clone()
+        .unwrap_or_else(|| "berth".to_owned())
 }
 
 /// The URL under which people reach the installation.
