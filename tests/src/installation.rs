@@ -1,11 +1,13 @@
 //! Whole installations, made of the built binaries.
 
 mod cluster;
+mod lines;
 mod one_api;
 mod one_machine;
 mod settings;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Member};
+pub use lines::{Lines, Server};
 pub use one_api::OneApi;
 pub use one_machine::OneMachine;
 

@@ -42,6 +42,16 @@ pub fn processor_ticks(pid: u32) -> u64 {
     stat(pid).and_then(used).unwrap_or(0)
 }
 
+/// The memory that a process has in RAM now, in bytes.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kilobytes = |line: &str| {
+        let rest = line.strip_prefix("VmRSS:")?;
+        rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    };
+    status.lines().find_map(kilobytes).unwrap_or(0) * 1024
+}
+
 /// Kills a process as a crash would.
 pub fn kill(pid: u32) -> Result<()> {
     let pid = Pid::from_raw(pid.cast_signed()).context("no process has the number 0")?;

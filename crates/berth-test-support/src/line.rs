@@ -42,20 +42,20 @@ impl Line {
         self.address
     }
 
-    /// A server's URL with this line's address in place of the server's own.
+    /// Lays a line to the server that a URL names; gives the URL by which the server is reached through it.
     ///
     /// Fails when the URL has no host and port.
     pub async fn to_url(url: &str) -> anyhow::Result<(Self, String)> {
-        let upstream = url
-            .split_once("://")
-            .map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest))
-            .map(|authority| authority.rsplit('@').next().unwrap_or(authority))
-            .filter(|address| address.contains(':'))
-            .context("the URL names no host and port")?
-            .to_owned();
-        let line = Self::to(upstream.clone()).await?;
-        let url = url.replacen(&upstream, &line.address.to_string(), 1);
-        Ok((line, url))
+        let line = Self::to(authority(url)?).await?;
+        let through = line.through(url)?;
+        Ok((line, through))
+    }
+
+    /// A URL of the server that this line leads to, with the line's address in place of the server's own.
+    ///
+    /// Fails when the URL has no host and port.
+    pub fn through(&self, url: &str) -> anyhow::Result<String> {
+        Ok(url.replacen(authority(url)?, &self.address.to_string(), 1))
     }
 
     /// Cuts the line.
@@ -67,6 +67,15 @@ impl Line {
     pub fn mend(&self) {
         self.is_whole.send_replace(true);
     }
+}
+
+/// The host and port in a URL.
+fn authority(url: &str) -> anyhow::Result<&str> {
+    url.split_once("://")
+        .map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest))
+        .map(|authority| authority.rsplit('@').next().unwrap_or(authority))
+        .filter(|address| address.contains(':'))
+        .context("the URL names no host and port")
 }
 
 impl Drop for Line {

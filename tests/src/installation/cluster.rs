@@ -2,14 +2,44 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use berth_test_support::{Process, TestDatabase, wait_until};
+use berth_test_support::{Process, TestBroker, TestDatabase, wait_until};
 
 use super::LIMIT;
+use super::lines::{Lines, lasting_address};
 use super::settings::Settings;
 use crate::clients::{self, Outcome};
 use crate::tenant::http;
+
+/// A process of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// The first API.
+    ApiA,
+    /// The second API.
+    ApiB,
+    /// The background work.
+    Tasks,
+    /// The worker.
+    Worker,
+}
+
+impl Member {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::ApiA, Self::ApiB, Self::Tasks, Self::Worker];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApiA => "api A",
+            Self::ApiB => "api B",
+            Self::Tasks => "tasks",
+            Self::Worker => "worker",
+        }
+    }
+}
 
 /// Two APIs, tasks and a worker, over a database, a key prefix and a queue prefix of their own.
 #[derive(Debug)]
@@ -20,6 +50,7 @@ pub struct Cluster {
     pub tasks: Process,
     /// The APIs with their addresses.
     pub apis: [(Process, String); 2],
+    lines: Option<Arc<Lines>>,
     settings: Settings,
 }
 
@@ -31,14 +62,31 @@ impl Cluster {
 
     /// The same, with settings for every process.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::assemble(Settings::new(settings).await?, None).await
+    }
+
+    /// The same, with a line from each process to each server that it uses.
+    pub async fn start_behind_lines(settings: &[(&str, &str)]) -> Result<Self> {
         let settings = Settings::new(settings).await?;
-        let (first, second) = tokio::try_join!(settings.api("api A"), settings.api("api B"))?;
-        let tasks = Process::spawn("tasks", &mut settings.command("tasks")?)?;
-        let worker = Process::spawn("worker", &mut settings.worker()?)?;
+        let lines = Lines::lay(&settings).await?;
+        Self::assemble(settings, Some(Arc::new(lines))).await
+    }
+
+    async fn assemble(settings: Settings, lines: Option<Arc<Lines>>) -> Result<Self> {
+        let address = || lines.as_ref().map(|_| lasting_address()).transpose();
+        let (first, second) = (address()?, address()?);
+        let launch = async |member, address| launch(&settings, lines.as_deref(), member, address).await;
+        let (first, second, (tasks, _), (worker, _)) = tokio::try_join!(
+            launch(Member::ApiA, first),
+            launch(Member::ApiB, second),
+            launch(Member::Tasks, None),
+            launch(Member::Worker, None),
+        )?;
         let cluster = Self {
             worker,
             tasks,
             apis: [first, second],
+            lines,
             settings,
         };
         let client = http();
@@ -55,6 +103,36 @@ impl Cluster {
             .with_context(|| format!("waiting for {url}"))?;
         }
         Ok(cluster)
+    }
+
+    /// The lines of a cluster that was started behind them.
+    pub fn lines(&self) -> Option<&Arc<Lines>> {
+        self.lines.as_ref()
+    }
+
+    /// One of the processes.
+    pub fn process(&mut self, member: Member) -> &mut Process {
+        match member {
+            Member::ApiA => &mut self.apis[0].0,
+            Member::ApiB => &mut self.apis[1].0,
+            Member::Tasks => &mut self.tasks,
+            Member::Worker => &mut self.worker,
+        }
+    }
+
+    /// Starts a process that has ended once more, with the same settings, an API at the same address. Returns when it
+    /// has begun its work, with the process that had ended.
+    ///
+    /// Fails, with what it wrote, when it ends first or takes too long.
+    pub async fn start_again(&mut self, member: Member) -> Result<Process> {
+        let address = match member {
+            Member::ApiA => Some(&self.apis[0].1),
+            Member::ApiB => Some(&self.apis[1].1),
+            Member::Tasks | Member::Worker => None,
+        };
+        let address = address.map(|address| address.trim_start_matches("http://").to_owned());
+        let (fresh, _) = launch(&self.settings, self.lines.as_deref(), member, address).await?;
+        Ok(std::mem::replace(self.process(member), fresh))
     }
 
     /// The address of the first API.
@@ -92,4 +170,35 @@ impl Cluster {
     pub fn database(&self) -> &TestDatabase {
         &self.settings.database
     }
+    /// The corner of the broker.
+    pub fn broker(&self) -> &TestBroker {
+        &self.settings.broker
+    }
+}
+
+/// Starts a process and waits until it says that it works; gives its address, where it has one.
+async fn launch(
+    settings: &Settings,
+    lines: Option<&Lines>,
+    member: Member,
+    address: Option<String>,
+) -> Result<(Process, String)> {
+    let mut command = match member {
+        Member::ApiA | Member::ApiB => settings.command("api")?,
+        Member::Tasks => settings.command("tasks")?,
+        Member::Worker => settings.worker()?,
+    };
+    if let Some(lines) = lines {
+        lines.lead(member, &mut command);
+    }
+    if let Some(address) = address {
+        command.env("BERTH_HTTP__LISTEN", address);
+    }
+    if member == Member::Tasks {
+        let mut process = Process::spawn(member.name(), &mut command)?;
+        let works = |line: &str| line.ends_with(": working").then_some(());
+        process.wait_for_line(LIMIT, works).await?;
+        return Ok((process, String::new()));
+    }
+    Process::listen(member.name(), &mut command).await
 }

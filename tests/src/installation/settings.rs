@@ -19,8 +19,8 @@ const SIGNING_KEYS: &str = r#"[{ key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQY
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) database: TestDatabase,
-    redis: TestRedis,
-    broker: TestBroker,
+    pub(super) redis: TestRedis,
+    pub(super) broker: TestBroker,
     pub(super) folder: TempDir,
     /// What the test sets, for every process.
     own: Vec<(String, String)>,
