@@ -51,5 +51,4 @@ GRANT SELECT, INSERT, UPDATE (deleted_at) ON model_versions TO berth_app;
 -- What a proof found is written by the process that had it made, never by a request.
 GRANT SELECT, UPDATE (state, reason, warnings, resident_bytes, load_us, run_us, announced_at, checked_at)
     ON model_versions TO berth_system;
-CREATE TRIGGER model_versions_note_change AFTER UPDATE OF state, deleted_at ON model_versions
-    FOR EACH STATEMENT EXECUTE FUNCTION berth_note_change('deployments');
+-- No trigger notes a change: a version that is deployed is ready and not deleted, and stays so.

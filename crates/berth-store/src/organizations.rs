@@ -142,6 +142,22 @@ impl Organizations<'_> {
         .transpose()
     }
 
+    /// The organization, a deleted one too, held until the transaction ends: it is neither suspended nor deleted meanwhile.
+    pub async fn hold(&mut self, organization: OrganizationId) -> Result<Option<Organization>, Error> {
+        sqlx::query_as!(
+            OrganizationRow,
+            "SELECT organization_id, name, title, created_at, suspended_at, suspended_by, deleted_at
+            FROM organizations
+            WHERE organization_id = $1
+            FOR SHARE",
+            organization.as_uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?
+        .map(Organization::try_from)
+        .transpose()
+    }
+
     /// The organizations that `user` belongs to, in that person's scope; deleted ones are left out.
     pub async fn list_mine(
         &mut self,

@@ -114,6 +114,27 @@ impl Projects<'_> {
         .transpose()
     }
 
+    /// The project, a deleted one too, held until the transaction ends: it is neither suspended nor deleted meanwhile.
+    pub async fn hold(
+        &mut self,
+        organization: OrganizationId,
+        project: ProjectId,
+    ) -> Result<Option<Project>, Error> {
+        sqlx::query_as!(
+            ProjectRow,
+            "SELECT project_id, organization_id, name, title, cors_origins, created_at, suspended_at, deleted_at
+            FROM projects
+            WHERE organization_id = $1 AND project_id = $2
+            FOR SHARE",
+            organization.as_uuid(),
+            project.as_uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?
+        .map(Project::try_from)
+        .transpose()
+    }
+
     /// The projects of the organization; deleted ones are left out.
     pub async fn list(
         &mut self,

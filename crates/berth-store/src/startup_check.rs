@@ -50,6 +50,9 @@ pub enum RoleFault {
         "has BYPASSRLS or may become a role that has it, so row-level security does not bind it: use `{0}`"
     )]
     BypassRls(Side),
+    /// The role has `CREATEROLE`: before PostgreSQL 16 it could make itself a member of any role.
+    #[error("has CREATEROLE or may become a role that has it, and could give itself more rights: use `{0}`")]
+    CreateRole(Side),
     /// The role owns tables, or may act as a role that does, and could lift their policies.
     #[error("owns the tables or may become their owner: use `{0}`")]
     Owner(Side),
@@ -105,6 +108,10 @@ async fn check_role(pool: &PgPool, side: Side) -> Result<(), ConnectError> {
                 WHERE other.rolbypassrls AND pg_has_role(other.oid, 'MEMBER')
             ) AS "bypass_rls!",
             EXISTS (
+                SELECT FROM pg_roles AS other
+                WHERE other.rolcreaterole AND pg_has_role(other.oid, 'MEMBER')
+            ) AS "create_role!",
+            EXISTS (
                 SELECT FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace
                     AND relkind IN ('r', 'p')
@@ -131,6 +138,8 @@ async fn check_role(pool: &PgPool, side: Side) -> Result<(), ConnectError> {
         RoleFault::BypassRls(side)
     } else if found.owner {
         RoleFault::Owner(side)
+    } else if found.create_role {
+        RoleFault::CreateRole(side)
     } else if !found.member {
         RoleFault::NotMember(side)
     } else if side == Side::App && found.system {

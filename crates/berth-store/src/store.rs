@@ -26,6 +26,15 @@ pub struct Options {
     pub acquire_timeout: Duration,
     /// How long a statement may run before Postgres ends it.
     pub statement_timeout: Duration,
+    /// How long a statement may wait for a lock before Postgres ends it. Longer than `idle_timeout`, so that a change waits
+    /// for a transaction that nobody ends rather than fail.
+    pub lock_timeout: Duration,
+    /// How long a transaction that serves a request may do nothing before Postgres ends it: what it has locked, nobody
+    /// else can change.
+    pub idle_timeout: Duration,
+    /// The same for a transaction that works across organizations. The relay and the sweeps wait in theirs for a broker
+    /// and for an artifact store.
+    pub system_idle_timeout: Duration,
 }
 
 impl Options {
@@ -38,6 +47,9 @@ impl Options {
             max_system_connections: 4,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(15),
+            system_idle_timeout: Duration::from_mins(1),
         }
     }
 }
@@ -53,8 +65,20 @@ impl Store {
     /// Connects both pools and looks at what they reach. Fails when Postgres is unavailable or too old, when a role could
     /// see more than it should, or when the schema is older than this release.
     pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
-        let app = pool(options, &options.app_url, options.max_connections).await?;
-        let system = pool(options, &options.system_url, options.max_system_connections).await?;
+        let app = pool(
+            options,
+            &options.app_url,
+            options.max_connections,
+            options.idle_timeout,
+        )
+        .await?;
+        let system = pool(
+            options,
+            &options.system_url,
+            options.max_system_connections,
+            options.system_idle_timeout,
+        )
+        .await?;
         startup_check::check(&app, startup_check::Side::App).await?;
         startup_check::check(&system, startup_check::Side::System).await?;
         Ok(Self { app, system })
@@ -114,16 +138,32 @@ impl Store {
     }
 }
 
-async fn pool(options: &Options, url: &Secret, max_connections: u32) -> Result<PgPool, ConnectError> {
+/// How Postgres finds out that nobody is at the other end any more, in seconds: after so much silence it asks, so often, and
+/// gives up after three questions. Then what the connection has locked is free.
+const KEEP_ALIVE: [(&str, u32); 3] = [
+    ("tcp_keepalives_idle", 15),
+    ("tcp_keepalives_interval", 5),
+    ("tcp_keepalives_count", 3),
+];
+
+async fn pool(
+    options: &Options,
+    url: &Secret,
+    max_connections: u32,
+    idle_timeout: Duration,
+) -> Result<PgPool, ConnectError> {
+    let limits = [
+        ("statement_timeout", options.statement_timeout),
+        ("lock_timeout", options.lock_timeout),
+        ("idle_in_transaction_session_timeout", idle_timeout),
+    ];
     let connect = url
         .expose()
         .parse::<PgConnectOptions>()
         .map_err(ConnectError::Url)?
         .application_name("berth")
-        .options([(
-            "statement_timeout",
-            format!("{}ms", options.statement_timeout.as_millis()),
-        )]);
+        .options(limits.map(|(name, limit)| (name, format!("{}ms", limit.as_millis()))))
+        .options(KEEP_ALIVE);
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(options.acquire_timeout)

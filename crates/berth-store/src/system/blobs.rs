@@ -46,16 +46,31 @@ impl Blobs<'_> {
             .collect()
     }
 
+    /// Lets claimed blobs whose objects could not be deleted wait as if they had been touched at `touched_at`, so that they
+    /// do not stand in the way of others.
+    pub async fn postpone(
+        &mut self,
+        blobs: &[(OrganizationId, Sha256)],
+        touched_at: Timestamp,
+    ) -> Result<(), Error> {
+        let (organizations, digests) = columns(blobs);
+        let done = sqlx::query!(
+            "UPDATE blobs
+            SET touched_at = $3
+            FROM UNNEST($1::uuid[], $2::bytea[]) AS kept (organization_id, digest)
+            WHERE blobs.organization_id = kept.organization_id AND blobs.digest = kept.digest",
+            &organizations,
+            &digests,
+            touched_at,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        rows("blobs", blobs.len(), done.rows_affected())
+    }
+
     /// Removes claimed blobs whose objects are gone.
     pub async fn remove(&mut self, blobs: &[(OrganizationId, Sha256)]) -> Result<(), Error> {
-        let organizations: Vec<Uuid> = blobs
-            .iter()
-            .map(|(organization, _)| organization.as_uuid())
-            .collect();
-        let digests: Vec<Vec<u8>> = blobs
-            .iter()
-            .map(|(_, digest)| digest.as_bytes().to_vec())
-            .collect();
+        let (organizations, digests) = columns(blobs);
         let done = sqlx::query!(
             "DELETE FROM blobs
             USING UNNEST($1::uuid[], $2::bytea[]) AS gone (organization_id, digest)
@@ -67,4 +82,11 @@ impl Blobs<'_> {
         .await?;
         rows("blobs", blobs.len(), done.rows_affected())
     }
+}
+
+fn columns(blobs: &[(OrganizationId, Sha256)]) -> (Vec<Uuid>, Vec<Vec<u8>>) {
+    blobs
+        .iter()
+        .map(|(organization, digest)| (organization.as_uuid(), digest.as_bytes().to_vec()))
+        .unzip()
 }

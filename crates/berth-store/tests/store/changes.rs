@@ -144,7 +144,7 @@ async fn changes_to_what_can_be_called_move_the_counter_of_deployments() -> Resu
     let mut watch = Watch::new(&world).await?;
 
     world.prove(version.id).await?;
-    assert_eq!(watch.moved().await?, DEPLOYMENTS);
+    assert_eq!(watch.moved().await?, NEITHER, "nothing is deployed yet");
     let uploaded = crate::world::Uploaded {
         model,
         version: version.id,
@@ -204,6 +204,12 @@ async fn what_concerns_no_cache_moves_nothing() -> Result<()> {
     world.store.touch_api_keys(&[(key, world.now())]).await?;
     let version = world.new_version(tenant, model, "a");
     world.upload(tenant, &version).await?;
+    world.prove(version.id).await?;
+    let mut tx = world.store.tenant(tenant.organization).await?;
+    tx.versions()
+        .delete(tenant.organization, version.id, world.now())
+        .await?;
+    tx.commit().await?;
     world.session(tenant.owner, [1; 32]).await?;
     world.role(tenant, "reader", &[]).await?;
     assert_eq!(watch.moved().await?, NEITHER);

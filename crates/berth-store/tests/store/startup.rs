@@ -113,6 +113,25 @@ async fn role_that_bypasses_row_level_security_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn role_that_makes_roles_is_refused() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let error = with_role(
+        &database,
+        &["CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'a password' IN ROLE berth_app"],
+        async |url| {
+            refusal(&Options {
+                app_url: url,
+                ..options(&database)
+            })
+            .await
+        },
+    )
+    .await?;
+    assert_eq!(fault(&error), Some(RoleFault::CreateRole(Side::App)), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn role_that_could_become_the_owner_is_refused() -> Result<()> {
     let database = TestDatabase::create().await?;
     let error = with_role(

@@ -26,13 +26,14 @@ fn delta(span: Span) -> TimeDelta {
 /// Postgres.
 pub(crate) fn store(config: &Config) -> anyhow::Result<berth_store::Options> {
     let database = &config.database;
+    let app_url = there(database.url.as_ref(), "database.url")?.clone();
+    let system_url = there(database.system_url.as_ref(), "database.system_url")?.clone();
     Ok(berth_store::Options {
-        app_url: there(database.url.as_ref(), "database.url")?.clone(),
-        system_url: there(database.system_url.as_ref(), "database.system_url")?.clone(),
         max_connections: database.max_connections,
         max_system_connections: database.system_max_connections,
         acquire_timeout: database.acquire_timeout.get(),
         statement_timeout: database.statement_timeout.get(),
+        ..berth_store::Options::new(app_url, system_url)
     })
 }
 
