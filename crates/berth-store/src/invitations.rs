@@ -227,6 +227,32 @@ impl Invitations<'_> {
         .await?;
         at_most_one_row("invitations", done.rows_affected())
     }
+
+    /// Takes back what `inviter` has open in the organization, or in one project of it. Answers how many that were.
+    pub async fn revoke_of_inviter(
+        &mut self,
+        organization: OrganizationId,
+        project: Option<ProjectId>,
+        inviter: UserId,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let done = sqlx::query!(
+            "UPDATE invitations
+            SET revoked_at = $4
+            WHERE organization_id = $1
+                AND ($2::uuid IS NULL OR project_id = $2)
+                AND invited_by = $3
+                AND accepted_at IS NULL
+                AND revoked_at IS NULL",
+            organization.as_uuid(),
+            project.map(ProjectId::as_uuid),
+            inviter.as_uuid(),
+            now,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected())
+    }
 }
 
 pub(crate) struct InvitationRow {

@@ -189,6 +189,27 @@ impl Memberships<'_> {
         rows.into_iter().map(Held::try_from).collect()
     }
 
+    /// The same as [`Memberships::of_user`], as it will be until the transaction ends: who removes the person or changes
+    /// their role at the same time comes before or after.
+    pub async fn lock_of_user(
+        &mut self,
+        organization: OrganizationId,
+        user: UserId,
+    ) -> Result<Vec<Held>, Error> {
+        sqlx::query_scalar!(
+            "SELECT membership_id
+            FROM memberships
+            WHERE organization_id = $1 AND user_id = $2
+            ORDER BY membership_id
+            FOR SHARE",
+            organization.as_uuid(),
+            user.as_uuid(),
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        self.of_user(organization, user).await
+    }
+
     /// Everywhere that `user` belongs, in that person's scope.
     pub async fn list_of_user(&mut self, user: UserId) -> Result<Vec<Membership>, Error> {
         let rows = sqlx::query_as!(

@@ -46,4 +46,34 @@ impl Passwords<'_> {
         .fetch_optional(&mut *self.0)
         .await?)
     }
+
+    /// The password of `user`, unless the account is disabled. Both stay as they are until the transaction ends, so that what
+    /// was decided by the password holds when it is written down.
+    pub async fn lock(&mut self, user: UserId) -> Result<Option<Password>, Error> {
+        Ok(sqlx::query_as!(
+            Password,
+            "SELECT hash, changed_at
+            FROM passwords
+            JOIN users USING (user_id)
+            WHERE passwords.user_id = $1 AND users.disabled_at IS NULL
+            FOR UPDATE OF passwords FOR SHARE OF users",
+            user.as_uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?)
+    }
+
+    /// Stores another hash of the same password, which was not changed by that.
+    pub async fn rehash(&mut self, user: UserId, hash: &str) -> Result<(), Error> {
+        let done = sqlx::query!(
+            "UPDATE passwords
+            SET hash = $2
+            WHERE user_id = $1",
+            user.as_uuid(),
+            hash,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        one_row("passwords", done.rows_affected())
+    }
 }

@@ -3,7 +3,9 @@
 //! The migrations run once per state of `migrations/`: into a template database, as the owner, on the server that
 //! `BERTH_TEST_DATABASE_URL` names. A test's database is a copy of the template, which takes a fraction of a second.
 
+mod locks;
 mod roles;
+mod rows;
 mod template;
 
 use std::str::FromStr as _;
@@ -16,6 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use crate::cache::unique;
 use crate::required;
 
+pub use self::locks::LockedTable;
 use self::roles::Role;
 
 /// A database of its own, migrated like production, dropped with this value.

@@ -34,7 +34,7 @@ pub use berth_local_servers as servers;
 pub use broker::TestBroker;
 pub use cache::TestRedis;
 pub use condition::{TooLate, wait_for, wait_until};
-pub use database::TestDatabase;
+pub use database::{LockedTable, TestDatabase};
 pub use environment::{
     Missing, berth_program, minilm_folder, onnxruntime_library, python_program, required, worker_program,
 };

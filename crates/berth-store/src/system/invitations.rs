@@ -1,6 +1,7 @@
-//! Invitations, for the letters that carry them.
+//! Invitations of every organization: for the letters that carry them, and for operators who disable who sent them.
 
-use berth_domain::id::InvitationId;
+use berth_domain::clock::Timestamp;
+use berth_domain::id::{InvitationId, UserId};
 use berth_domain::name::Title;
 use sqlx::PgConnection;
 
@@ -27,6 +28,20 @@ pub struct InvitationLetter {
 pub struct Invitations<'t>(pub(crate) &'t mut PgConnection);
 
 impl Invitations<'_> {
+    /// Takes back what `inviter` has open, in every organization. Answers how many that were.
+    pub async fn revoke_of_inviter(&mut self, inviter: UserId, now: Timestamp) -> Result<u64, Error> {
+        let done = sqlx::query!(
+            "UPDATE invitations
+            SET revoked_at = $2
+            WHERE invited_by = $1 AND accepted_at IS NULL AND revoked_at IS NULL",
+            inviter.as_uuid(),
+            now,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
     /// What the letter of the invitation says; not if its organization or project was deleted.
     pub async fn letter(&mut self, invitation: InvitationId) -> Result<Option<InvitationLetter>, Error> {
         let found = sqlx::query!(
