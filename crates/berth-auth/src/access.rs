@@ -12,13 +12,13 @@
 
 use std::sync::Arc;
 
-use berth_domain::access::{Access, Caller, Grant, KeyIdentity, Operator, ProjectAccess};
-use berth_domain::id::{OrganizationId, ProjectId};
+use berth_domain::access::{Access, Caller, Grant, Holds, KeyIdentity, Operator, Person, ProjectAccess};
+use berth_domain::id::{OrganizationId, ProjectId, UserId};
 use berth_domain::permission::{Permission, PermissionSet};
-use berth_store::Tx;
 use berth_store::memberships::Held;
 use berth_store::organizations::Organization;
 use berth_store::projects::Project;
+use berth_store::{SystemTx, Tx};
 
 use crate::auth::Auth;
 
@@ -77,6 +77,22 @@ impl Standing {
             organization_suspended: false,
             project_suspended: false,
         }
+    }
+
+    /// What `memberships` are worth in `organization`, and in `project` if one is meant. Fails when either is not there.
+    async fn read(
+        tx: &mut Tx,
+        organization: OrganizationId,
+        project: Option<ProjectId>,
+        memberships: &[Held],
+    ) -> Result<Self, Error> {
+        let mut standing = Self::new(memberships, project);
+        standing.organization_suspended = live_organization(tx, organization).await?.suspended.is_some();
+        if let Some(project) = project {
+            let place = live_project(tx, organization, project).await?;
+            standing.project_suspended = place.suspended_at.is_some();
+        }
+        Ok(standing)
     }
 
     /// What the person may do in the whole organization, if that includes `wanted`.
@@ -161,10 +177,8 @@ impl Auth {
             Caller::Key(_) => return Err(Error::NotFound),
             Caller::Person(person) => {
                 let mut tx = self.store().tenant(organization).await?;
-                let found = live_organization(&mut tx, organization).await?;
                 let memberships = tx.memberships().of_user(organization, person.user).await?;
-                let mut standing = Standing::new(&memberships, None);
-                standing.organization_suspended = found.suspended.is_some();
+                let standing = Standing::read(&mut tx, organization, None, &memberships).await?;
                 standing.in_organization(wanted)?
             }
         };
@@ -187,12 +201,8 @@ impl Auth {
             Caller::Key(_) => return Err(Error::NotFound),
             Caller::Person(person) => {
                 let mut tx = self.store().tenant(organization).await?;
-                let found = live_organization(&mut tx, organization).await?;
-                let place = live_project(&mut tx, organization, project).await?;
                 let memberships = tx.memberships().of_user(organization, person.user).await?;
-                let mut standing = Standing::new(&memberships, Some(project));
-                standing.organization_suspended = found.suspended.is_some();
-                standing.project_suspended = place.suspended_at.is_some();
+                let standing = Standing::read(&mut tx, organization, Some(project), &memberships).await?;
                 standing.in_project(wanted)?
             }
         };
@@ -203,6 +213,38 @@ impl Auth {
     /// Proof that `caller` operates the platform.
     pub fn authorize_operator(&self, caller: &Caller) -> Result<Operator, Error> {
         Operator::vouch(caller).ok_or(Error::NotOperator)
+    }
+
+    /// What the holder of `access` may do now, read in the transaction that is about to hand something out: between the proof
+    /// and this moment they may have been removed. Their memberships stay as they are until it ends, so whoever removes them
+    /// at the same time comes before, and this fails, or after, and finds what was handed out.
+    pub(crate) async fn hold<P: Grant>(
+        &self,
+        tx: &mut Tx,
+        access: &impl Holds<P>,
+    ) -> Result<PermissionSet, Error> {
+        let Caller::Person(Person { user, .. }) = access.caller() else {
+            // The scopes of a key never change, and no key may hand out anything.
+            return Ok(access.permissions().clone());
+        };
+        let (organization, project) = (access.organization(), access.scope());
+        let memberships = tx.memberships().lock_of_user(organization, *user).await?;
+        let standing = Standing::read(tx, organization, project, &memberships).await?;
+        match project {
+            None => standing.in_organization(P::PERMISSION),
+            Some(_) => standing.in_project(P::PERMISSION),
+        }
+    }
+}
+
+/// The operators, while `operator` is still one of them. They stay as they are until the transaction ends, so that of two
+/// who remove each other, or the last two, the second one sees what the first did.
+pub(crate) async fn hold_operator(tx: &mut SystemTx, operator: &Operator) -> Result<Vec<UserId>, Error> {
+    let operators = tx.users().lock_operators().await?;
+    if operators.contains(&operator.person().user) {
+        Ok(operators)
+    } else {
+        Err(Error::NotOperator)
     }
 }
 

@@ -264,14 +264,19 @@ impl Auth {
             .hit(&[Attempt::SignInTo(&email)])
             .await
             .map_err(ChangePasswordError::Throttled)?;
-        let stored = stored.as_ref().map(|password| password.hash.as_str());
-        if self.passwords().verify(present, stored).await? == Verdict::Wrong {
+        let stored = stored.map(|password| password.hash);
+        if self.passwords().verify(present, stored.as_deref()).await? == Verdict::Wrong {
             return Err(ChangePasswordError::Credentials);
         }
         password_policy::check(new.expose(), &email)?;
         let hash = self.passwords().hash(new).await?;
         let now = self.now();
         let mut tx = self.store().person(person.user).await?;
+        // It may have been replaced while it was checked: whoever did that must not be undone.
+        let checked = tx.passwords().lock(person.user).await?;
+        if checked.map(|password| password.hash) != stored {
+            return Err(ChangePasswordError::Credentials);
+        }
         tx.passwords().set(person.user, &hash, now).await?;
         tx.sessions()
             .end_others(person.user, Some(person.session), "password_changed", now)

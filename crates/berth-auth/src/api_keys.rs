@@ -17,9 +17,11 @@ use berth_domain::secret::Secret;
 use berth_store::Tx;
 use berth_store::api_key_secrets::{ApiKeySecret, NewApiKeySecret};
 use berth_store::api_keys::{self, ApiKey, NewApiKey};
+use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 use chrono::TimeDelta;
 
+use crate::access;
 use crate::auth::Auth;
 use crate::key_text::{FreshKey, PublicId};
 use crate::roles::{Beyond, check_within};
@@ -57,6 +59,9 @@ pub enum Error {
         /// The permission.
         permission: Permission,
     },
+    /// The caller may not do this any more.
+    #[error("the caller may not manage keys any more")]
+    Access(#[from] access::Error),
     /// The key would be allowed more than the caller is.
     #[error("the API key would be allowed more than the caller is")]
     Beyond(#[from] Beyond),
@@ -136,12 +141,14 @@ impl Auth {
         &self,
         access: &ProjectAccess<can::KeysManage>,
         wish: KeyWish,
+        keep: &Keep<'_, ShownKey>,
     ) -> Result<ShownKey, Error> {
         let now = self.now();
         check(&wish, now)?;
-        check_within(access.permissions(), &wish.scopes)?;
         let (organization, project) = (access.organization(), access.project());
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
+        check_within(&held, &wish.scopes)?;
         if let Some(account) = wish.service_account {
             check_service_account(&mut tx, organization, project, account).await?;
         }
@@ -159,12 +166,13 @@ impl Auth {
         };
         tx.api_keys().insert(organization, &key).await?;
         let fresh = self.add_secret(&mut tx, organization, key.id).await?;
-        let view = view(&mut tx, organization, project, key.id).await?;
-        self.commit_and_announce(tx, vec![fresh.public_id]).await?;
-        Ok(ShownKey {
-            view,
+        let shown = ShownKey {
+            view: view(&mut tx, organization, project, key.id).await?,
             text: fresh.text,
-        })
+        };
+        keep.write(&mut tx, &shown).await?;
+        self.commit_and_announce(tx, vec![fresh.public_id]).await?;
+        Ok(shown)
     }
 
     async fn add_secret(
@@ -222,6 +230,7 @@ impl Auth {
         access: &ProjectAccess<can::KeysManage>,
         key: ApiKeyId,
         grace: TimeDelta,
+        keep: &Keep<'_, ShownKey>,
     ) -> Result<ShownKey, Error> {
         let longest = self.options().max_grace;
         if grace < TimeDelta::zero() || grace > longest {
@@ -229,6 +238,7 @@ impl Auth {
         }
         let (organization, project, now) = (access.organization(), access.project(), self.now());
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
         let present = tx
             .api_keys()
             .lock(organization, key)
@@ -238,18 +248,19 @@ impl Auth {
         if present.revoked_at.is_some() || present.expires_at.is_some_and(|end| end <= now) {
             return Err(Error::Over);
         }
-        check_within(access.permissions(), &present.scopes)?;
+        check_within(&held, &present.scopes)?;
         let fresh = self.add_secret(&mut tx, organization, key).await?;
         let kept = fresh.public_id.to_string();
         tx.api_key_secrets()
             .expire_others(organization, key, &kept, now + grace)
             .await?;
-        let view = view(&mut tx, organization, project, key).await?;
-        self.commit_and_announce(tx, public_ids(&view)).await?;
-        Ok(ShownKey {
-            view,
+        let shown = ShownKey {
+            view: view(&mut tx, organization, project, key).await?,
             text: fresh.text,
-        })
+        };
+        keep.write(&mut tx, &shown).await?;
+        self.commit_and_announce(tx, public_ids(&shown.view)).await?;
+        Ok(shown)
     }
 
     /// Revokes a key: it stops on every node within a second. Done again, it changes nothing.
@@ -260,6 +271,7 @@ impl Auth {
     ) -> Result<KeyView, Error> {
         let (organization, project) = (access.organization(), access.project());
         let mut tx = self.store().tenant(organization).await?;
+        self.hold(&mut tx, access).await?;
         view(&mut tx, organization, project, key).await?;
         tx.api_keys().revoke(organization, key, self.now()).await?;
         let revoked = view(&mut tx, organization, project, key).await?;
@@ -303,6 +315,7 @@ async fn check_service_account(
         Ok(_) | Err(service_accounts::Error::NotFound | service_accounts::Error::NameTaken) => {
             Err(Error::NoSuchServiceAccount)
         }
+        Err(service_accounts::Error::Access(error)) => Err(Error::Access(error)),
         Err(service_accounts::Error::Store(error)) => Err(Error::Store(error)),
     }
 }

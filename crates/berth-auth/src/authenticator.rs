@@ -33,7 +33,13 @@ mod freshness;
 mod records;
 mod service;
 
-/// How long a look-up may wait where only one passes at a time.
+/// The most bytes of an origin that is looked up; projects list shorter ones.
+const MAX_ORIGIN_LENGTH: usize = 512;
+
+/// Look-ups of origins at the same time: each can be made by a stranger.
+const ORIGIN_LOOK_UPS: usize = 2;
+
+/// How long a look-up may wait where only one or a few pass at a time.
 const LANE_WAIT: Duration = Duration::from_millis(250);
 
 /// How keys are cached.
@@ -127,6 +133,9 @@ pub enum LookUpError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// Too much was to be looked up at the same time.
+    #[error("too much is being looked up at the moment")]
+    Busy,
 }
 
 /// Checks API keys. Cheap to clone; clones share the cache.
@@ -156,6 +165,7 @@ struct Shared {
     /// Where addresses wait that sent too many unknown keys.
     slow_lane: Semaphore,
     origins: Cache<String, bool>,
+    origin_look_ups: Semaphore,
 }
 
 impl Authenticator {
@@ -182,6 +192,7 @@ impl Authenticator {
                 .max_capacity(10_000)
                 .time_to_live(options.absent_lifetime)
                 .build(),
+            origin_look_ups: Semaphore::new(ORIGIN_LOOK_UPS),
             clock,
             options,
         });
@@ -226,12 +237,22 @@ impl Authenticator {
     }
 
     /// Whether any project lists `origin` (`scheme://host[:port]`) among those whose pages may call: a browser asks
-    /// this before it sends a key. The answer may be some seconds old. Fails when the database cannot be asked.
+    /// this before it sends a key. The answer may be some seconds old. Fails when the database cannot be asked, or is being
+    /// asked by too many.
     pub async fn origin_is_listed(&self, origin: &str) -> Result<bool, LookUpError> {
-        if let Some(listed) = self.shared.origins.get(origin) {
-            return Ok(listed);
+        if origin.len() > MAX_ORIGIN_LENGTH {
+            return Ok(false);
         }
         let shared = &*self.shared;
+        if let Some(listed) = shared.origins.get(origin) {
+            return Ok(listed);
+        }
+        let Ok(Ok(_asking)) = tokio::time::timeout(LANE_WAIT, shared.origin_look_ups.acquire()).await else {
+            return Err(LookUpError::Busy);
+        };
+        if let Some(listed) = shared.origins.get(origin) {
+            return Ok(listed);
+        }
         let listed = shared.in_time(shared.store.origin_is_listed(origin)).await?;
         shared.origins.insert(origin.to_owned(), listed);
         Ok(listed)

@@ -10,12 +10,14 @@ use berth_domain::permission::PermissionSet;
 use berth_domain::secret::Secret;
 use berth_domain::work::MailSend;
 use berth_store::Tx;
+use berth_store::idempotency_keys::Keep;
 use berth_store::invitations::{Invitation, NewInvitation};
 use berth_store::lookups::FoundInvitation;
 use berth_store::memberships::{self, NewMembership};
 use berth_store::page::{List, Page};
 use berth_store::roles::GivenRole;
 
+use crate::access;
 use crate::auth::Auth;
 use crate::links::{self, Link, Subject};
 use crate::roles::{Beyond, check_within, permissions_of};
@@ -52,6 +54,12 @@ pub enum Error {
     /// The organization has no such role.
     #[error("there is no such role")]
     NoSuchRole,
+    /// The caller may not do this any more.
+    #[error("the caller may not manage members any more")]
+    Access(#[from] access::Error),
+    /// Too many invitations: the caller can act by waiting.
+    #[error("could not invite")]
+    Throttled(#[source] Exceeded),
     /// The invitation gives, or gave, more than the caller has.
     #[error("the invitation gives more than the caller has")]
     Beyond(#[from] Beyond),
@@ -107,17 +115,24 @@ impl Auth {
         access: &impl Holds<can::MembersManage>,
         email: Email,
         role: GivenRole,
+        keep: &Keep<'_, Invited>,
     ) -> Result<Invited, Error> {
         let organization = access.organization();
+        self.throttles()
+            .hit(&[Attempt::InviteInto(organization), Attempt::InviteOf(&email)])
+            .await
+            .map_err(Error::Throttled)?;
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
         let given = permissions_of(&mut tx, organization, role)
             .await?
             .ok_or(Error::NoSuchRole)?;
-        check_within(access.permissions(), &given)?;
+        check_within(&held, &given)?;
         let invited_by = access.caller().user();
         let invited = self
             .insert_invitation(&mut tx, organization, access.scope(), email, role, invited_by)
             .await?;
+        keep.write(&mut tx, &invited).await?;
         tx.commit().await?;
         Ok(invited)
     }
@@ -190,6 +205,7 @@ impl Auth {
     ) -> Result<(), Error> {
         let organization = access.organization();
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
         let found = tx
             .invitations()
             .show(organization, invitation)
@@ -199,10 +215,7 @@ impl Auth {
             return Err(Error::NotFound);
         }
         let given = permissions_of(&mut tx, organization, found.role).await?;
-        check_within(
-            access.permissions(),
-            &given.unwrap_or_else(PermissionSet::default),
-        )?;
+        check_within(&held, &given.unwrap_or_else(PermissionSet::default))?;
         if !tx
             .invitations()
             .revoke(organization, invitation, self.now())

@@ -18,11 +18,13 @@ pub mod roles;
 pub mod service_accounts;
 
 pub mod letters;
+pub mod repeats;
 
 pub mod key_text;
 pub mod password_policy;
 pub mod passwords;
 pub mod pepper;
+pub mod sealing;
 pub mod signing;
 pub mod throttle;
 pub mod tokens;

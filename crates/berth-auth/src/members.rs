@@ -8,6 +8,7 @@ use berth_store::memberships::{Member, Membership};
 use berth_store::page::{List, Page};
 use berth_store::roles::GivenRole;
 
+use crate::access;
 use crate::auth::Auth;
 use crate::roles::{Beyond, check_within, permissions_of};
 
@@ -23,6 +24,9 @@ pub enum Error {
     /// The organization would be left without an owner: make someone else an owner first.
     #[error("the last owner of an organization cannot go")]
     LastOwner,
+    /// The caller may not do this any more.
+    #[error("the caller may not manage members any more")]
+    Access(#[from] access::Error),
     /// The member has, or would get, more than the caller has.
     #[error("the member has or would get more than the caller has")]
     Beyond(#[from] Beyond),
@@ -69,13 +73,14 @@ impl Auth {
     ) -> Result<Member, Error> {
         let organization = access.organization();
         let mut tx = self.store().tenant(organization).await?;
+        let others_own = others_own(&mut tx, organization, membership).await?;
+        let held = self.hold(&mut tx, access).await?;
         let given = permissions_of(&mut tx, organization, role)
             .await?
             .ok_or(Error::NoSuchRole)?;
-        check_within(access.permissions(), &given)?;
-        let others_own = others_own(&mut tx, organization, membership).await?;
+        check_within(&held, &given)?;
         let member = find(&mut tx, organization, access.scope(), membership).await?;
-        check_held(&mut tx, &member.membership, access.permissions()).await?;
+        check_held(&mut tx, &member.membership, &held).await?;
         let stays_owner =
             member.membership.project.is_none() && role == GivenRole::Builtin(BuiltinRole::Owner);
         if !others_own && !stays_owner && is_owner(&member.membership) {
@@ -92,7 +97,8 @@ impl Auth {
         })
     }
 
-    /// Removes a member, who loses the API keys that are their own there. The caller must have what the member has.
+    /// Removes a member, who loses the API keys that are their own there; invitations by them that are still open are taken
+    /// back. The caller must have what the member has.
     pub async fn remove_member(
         &self,
         access: &impl Holds<can::MembersManage>,
@@ -101,8 +107,9 @@ impl Auth {
         let organization = access.organization();
         let mut tx = self.store().tenant(organization).await?;
         let others_own = others_own(&mut tx, organization, membership).await?;
+        let held = self.hold(&mut tx, access).await?;
         let member = find(&mut tx, organization, access.scope(), membership).await?;
-        check_held(&mut tx, &member.membership, access.permissions()).await?;
+        check_held(&mut tx, &member.membership, &held).await?;
         self.remove(tx, &member.membership, others_own).await
     }
 
@@ -136,9 +143,13 @@ impl Auth {
             tx.commit().await?;
             return Ok(());
         }
+        let now = self.now();
+        tx.invitations()
+            .revoke_of_inviter(organization, membership.project, membership.user, now)
+            .await?;
         let revoked = tx
             .api_keys()
-            .revoke_of_user(organization, membership.project, membership.user, self.now())
+            .revoke_of_user(organization, membership.project, membership.user, now)
             .await?;
         if revoked.is_empty() {
             tx.commit().await?;

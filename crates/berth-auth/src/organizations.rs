@@ -5,10 +5,12 @@ use berth_domain::id::{MembershipId, OrganizationId, UserId};
 use berth_domain::name::{Email, Handle, Title};
 use berth_domain::permission::BuiltinRole;
 use berth_store::Tx;
+use berth_store::idempotency_keys::Keep;
 use berth_store::memberships::NewMembership;
 use berth_store::organizations::{self, NewOrganization, Organization, Suspender};
 use berth_store::page::{List, Page};
 use berth_store::roles::GivenRole;
+use berth_store::users::User;
 
 use crate::auth::{Auth, SignUpPolicy};
 use crate::invitations::Invited;
@@ -58,49 +60,56 @@ impl Auth {
         &self,
         caller: &Caller,
         wish: OrganizationWish,
+        keep: &Keep<'_, Organization>,
     ) -> Result<Organization, Error> {
         let Caller::Person(person) = caller else {
             return Err(Error::OperatorsOnly);
         };
-        if !person.operator && self.options().sign_up != SignUpPolicy::Open {
-            return Err(Error::OperatorsOnly);
-        }
         let organization = self.new_organization(wish);
         let mut tx = self.store().tenant_as(organization.id, person.user).await?;
+        let now = account(&mut tx, person.user).await?;
+        if !now.operator && self.options().sign_up != SignUpPolicy::Open {
+            return Err(Error::OperatorsOnly);
+        }
         tx.organizations().insert(&organization).await?;
         self.add_owner(&mut tx, organization.id, person.user).await?;
         let made = found(&mut tx, organization.id).await?;
+        keep.write(&mut tx, &made).await?;
         tx.commit().await?;
         Ok(made)
     }
 
-    /// Makes an organization for somebody else: for the person with the address `owner`, who owns it at once, or is
-    /// invited to when there is no such account.
+    /// Makes an organization for the person with the address `owner`, who is invited to own it, even when there is such an
+    /// account: where people sign up by themselves an account proves nothing about its address, a link that was sent there
+    /// does. An operator who names their own account owns it at once.
     pub async fn create_organization_for(
         &self,
         operator: &Operator,
         wish: OrganizationWish,
         owner: &Email,
+        keep: &Keep<'_, (Organization, Option<Invited>)>,
     ) -> Result<(Organization, Option<Invited>), Error> {
         let organization = self.new_organization(wish);
-        let account = self.store().find_user_by_email(owner).await?;
-        let mut tx = self.store().tenant(organization.id).await?;
+        let inviter = operator.person().user;
+        let mut tx = self.store().tenant_as(organization.id, inviter).await?;
+        let now = account(&mut tx, inviter).await?;
+        if !now.operator {
+            return Err(Error::OperatorsOnly);
+        }
         tx.organizations().insert(&organization).await?;
-        let invited = if let Some(account) = account {
-            self.add_owner(&mut tx, organization.id, account.user).await?;
+        let invited = if now.email == *owner {
+            self.add_owner(&mut tx, organization.id, inviter).await?;
             None
         } else {
-            let (role, inviter) = (
-                GivenRole::Builtin(BuiltinRole::Owner),
-                Some(operator.person().user),
-            );
+            let role = GivenRole::Builtin(BuiltinRole::Owner);
             let invitation =
-                self.insert_invitation(&mut tx, organization.id, None, owner.clone(), role, inviter);
+                self.insert_invitation(&mut tx, organization.id, None, owner.clone(), role, Some(inviter));
             Some(invitation.await?)
         };
-        let made = found(&mut tx, organization.id).await?;
+        let made = (found(&mut tx, organization.id).await?, invited);
+        keep.write(&mut tx, &made).await?;
         tx.commit().await?;
-        Ok((made, invited))
+        Ok(made)
     }
 
     fn new_organization(&self, wish: OrganizationWish) -> NewOrganization {
@@ -262,6 +271,15 @@ impl Auth {
             .await?
             .ok_or(Error::NotFound)
     }
+}
+
+/// The account of `user`, in their own scope, as it is now: between the proof and this moment they may have lost what they
+/// proved.
+async fn account(tx: &mut Tx, user: UserId) -> Result<User, Error> {
+    let found = tx.users().show(user).await?;
+    found
+        .filter(|found| found.disabled_at.is_none())
+        .ok_or(Error::OperatorsOnly)
 }
 
 /// The organization, unless it was deleted.

@@ -10,6 +10,7 @@ use berth_store::page::{List, Page};
 use berth_store::users::{self, User};
 use berth_store::{SystemTx, changes};
 
+use crate::access::{self, hold_operator};
 use crate::announcement::Keys;
 use crate::auth::Auth;
 
@@ -25,6 +26,9 @@ pub enum Error {
     /// The installation would be left without an operator: make someone else one first.
     #[error("the last operator cannot go")]
     LastOperator,
+    /// The caller is no operator any more.
+    #[error("the caller is no operator any more")]
+    Access(#[from] access::Error),
     /// The account is disabled: enable it first.
     #[error("the account is disabled")]
     Disabled,
@@ -55,12 +59,13 @@ impl Auth {
     /// Makes an account without a password, and a link to set the first one.
     pub async fn create_user(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         email: Email,
         name: Option<Title>,
     ) -> Result<(User, PasswordLink), Error> {
         let user = self.new_user(email.clone(), name);
         let mut tx = self.store().system().await?;
+        hold_operator(&mut tx, operator).await?;
         tx.users().insert(&user, false).await?;
         let expires_at = self.now() + self.options().first_password_lifetime;
         let link = self.insert_password_link(&mut tx, email, expires_at).await?;
@@ -72,10 +77,12 @@ impl Auth {
     /// Makes a link to set the password of an account, for who forgot it: the way out where no mail can be sent.
     pub async fn create_password_link(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         user: UserId,
     ) -> Result<PasswordLink, Error> {
-        self.password_link(user).await
+        let mut tx = self.store().system().await?;
+        hold_operator(&mut tx, operator).await?;
+        self.password_link(tx, user).await
     }
 
     /// The same for the account of `email`, for whoever holds the installation itself: `berth admin`.
@@ -85,11 +92,11 @@ impl Auth {
             .find_user_by_email(email)
             .await?
             .ok_or(Error::NotFound)?;
-        self.password_link(user.user).await
+        let tx = self.store().system().await?;
+        self.password_link(tx, user.user).await
     }
 
-    async fn password_link(&self, user: UserId) -> Result<PasswordLink, Error> {
-        let mut tx = self.store().system().await?;
+    async fn password_link(&self, mut tx: SystemTx, user: UserId) -> Result<PasswordLink, Error> {
         let found = tx.users().show(user).await?.ok_or(Error::NotFound)?;
         if found.disabled_at.is_some() {
             return Err(Error::Disabled);
@@ -140,17 +147,20 @@ impl Auth {
     }
 
     /// Disables an account: its sessions end on every node within [`crate::sessions::CACHE_LIFETIME`], the keys that are
-    /// the person's own within a second. Done again, it changes nothing. The last operator cannot go.
-    pub async fn disable_user(&self, _operator: &Operator, user: UserId) -> Result<User, Error> {
+    /// the person's own within a second, and invitations by them that are open are taken back. Done again, it changes
+    /// nothing. The last operator cannot go.
+    pub async fn disable_user(&self, operator: &Operator, user: UserId) -> Result<User, Error> {
         let mut tx = self.store().system().await?;
-        check_other_operators(&mut tx, user).await?;
+        check_others(&hold_operator(&mut tx, operator).await?, user)?;
         tx.users().disable(user, self.now()).await?;
+        tx.invitations().revoke_of_inviter(user, self.now()).await?;
         self.finish(tx, user).await
     }
 
     /// Enables an account. The person has to sign in again; done again, it changes nothing.
-    pub async fn enable_user(&self, _operator: &Operator, user: UserId) -> Result<User, Error> {
+    pub async fn enable_user(&self, operator: &Operator, user: UserId) -> Result<User, Error> {
         let mut tx = self.store().system().await?;
+        hold_operator(&mut tx, operator).await?;
         tx.users().enable(user).await?;
         self.finish(tx, user).await
     }
@@ -158,13 +168,14 @@ impl Auth {
     /// Makes a person an operator, or one no longer. The last operator cannot go.
     pub async fn set_operator(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         user: UserId,
         operates: bool,
     ) -> Result<User, Error> {
         let mut tx = self.store().system().await?;
+        let operators = hold_operator(&mut tx, operator).await?;
         if !operates {
-            check_other_operators(&mut tx, user).await?;
+            check_others(&operators, user)?;
         }
         tx.users().make_operator(user, operates).await?;
         self.finish(tx, user).await
@@ -180,11 +191,9 @@ impl Auth {
     }
 }
 
-/// Checks that `user` is not the last operator. From here on the operators are locked, so that of two who remove the last
-/// two the second one sees what the first did.
-async fn check_other_operators(tx: &mut SystemTx, user: UserId) -> Result<(), Error> {
-    let operators = tx.users().lock_operators().await?;
-    if operators.contains(&user) && operators.len() == 1 {
+/// Checks that `user` is not the last of the operators.
+fn check_others(operators: &[UserId], user: UserId) -> Result<(), Error> {
+    if operators == [user] {
         return Err(Error::LastOperator);
     }
     Ok(())

@@ -1,5 +1,6 @@
-//! The server's secrets ("peppers") under which API keys and link tokens are hashed: without one, what the database
-//! holds cannot be tested against guesses.
+//! The server's secrets ("peppers") under which API keys and link tokens are hashed, and from which the keys of
+//! [sealing](crate::sealing) are derived: without one, what the database holds can neither be tested against guesses nor
+//! read.
 
 use std::fmt;
 
@@ -49,6 +50,8 @@ pub(crate) enum Purpose {
     ApiKey,
     Invitation,
     PasswordReset,
+    /// The key that encrypts what is stored and has to be shown again.
+    Sealing,
 }
 
 impl Purpose {
@@ -57,6 +60,7 @@ impl Purpose {
             Self::ApiKey => b"berth api key v1\0",
             Self::Invitation => b"berth invitation v1\0",
             Self::PasswordReset => b"berth password reset v1\0",
+            Self::Sealing => b"berth sealing v1\0",
         }
     }
 }
@@ -106,6 +110,12 @@ impl Peppers {
         mac(&self.peppers[0].1, purpose, text)
     }
 
+    /// The hash of `text` under the pepper `id`; `None` when there is no such pepper.
+    pub(crate) fn hash_under(&self, id: &str, purpose: Purpose, text: &[u8]) -> Option<[u8; 32]> {
+        let (_, state) = self.peppers.iter().find(|(known, _)| known == id)?;
+        Some(mac(state, purpose, text))
+    }
+
     /// The hashes of `text` under every pepper, the current one first.
     pub(crate) fn hashes(&self, purpose: Purpose, text: &[u8]) -> impl Iterator<Item = [u8; 32]> {
         self.peppers
@@ -122,8 +132,8 @@ impl Peppers {
         text: &[u8],
         expected: &[u8; 32],
     ) -> Option<bool> {
-        let (_, state) = self.peppers.iter().find(|(known, _)| known == id)?;
-        Some(mac(state, purpose, text).ct_eq(expected).into())
+        let hash = self.hash_under(id, purpose, text)?;
+        Some(hash.ct_eq(expected).into())
     }
 }
 

@@ -5,6 +5,7 @@ use berth_domain::id::{OrganizationId, ProjectId};
 use berth_domain::name::{Handle, Title};
 use berth_domain::permission::Permission;
 use berth_store::Tx;
+use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 use berth_store::projects::{self, NewProject, Project, ProjectChange};
 
@@ -62,6 +63,7 @@ impl Auth {
         &self,
         access: &Access<can::ProjectsManage>,
         wish: ProjectWish,
+        keep: &Keep<'_, Project>,
     ) -> Result<Project, Error> {
         check_origins(&wish.cors_origins)?;
         let organization = access.organization();
@@ -75,6 +77,7 @@ impl Auth {
         let mut tx = self.store().tenant(organization).await?;
         tx.projects().insert(organization, &project).await?;
         let made = found(&mut tx, organization, project.id).await?;
+        keep.write(&mut tx, &made).await?;
         tx.commit().await?;
         Ok(made)
     }

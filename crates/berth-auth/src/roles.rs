@@ -5,10 +5,12 @@ use berth_domain::access::{Access, can};
 use berth_domain::id::{OrganizationId, RoleId};
 use berth_domain::name::{Handle, Title};
 use berth_domain::permission::{Permission, PermissionSet};
+use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 use berth_store::roles::{self, GivenRole, NewRole, Role, RoleChange};
 use berth_store::{Store, Tx};
 
+use crate::access;
 use crate::auth::Auth;
 
 /// Something would give permissions that its giver lacks: someone who has them can act.
@@ -68,6 +70,9 @@ pub enum Error {
     /// A role must permit something.
     #[error("a role needs at least one permission")]
     Empty,
+    /// The caller may not do this any more.
+    #[error("the caller may not manage roles any more")]
+    Access(#[from] access::Error),
     /// The role gives more than the caller has.
     #[error("the role gives more than the caller has")]
     Beyond(#[from] Beyond),
@@ -106,9 +111,9 @@ impl Auth {
         &self,
         access: &Access<can::MembersManage>,
         wish: RoleWish,
+        keep: &Keep<'_, Role>,
     ) -> Result<Role, Error> {
         check(&wish.name, &wish.permissions)?;
-        check_within(access.permissions(), &wish.permissions)?;
         let organization = access.organization();
         let role = NewRole {
             id: RoleId::new(self.clock(), self.random()),
@@ -118,12 +123,15 @@ impl Auth {
             created_at: self.now(),
         };
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
+        check_within(&held, &role.permissions)?;
         tx.roles().insert(organization, &role).await?;
         let made = tx
             .roles()
             .show(organization, role.id)
             .await?
             .ok_or(Error::NotFound)?;
+        keep.write(&mut tx, &made).await?;
         tx.commit().await?;
         Ok(made)
     }
@@ -152,6 +160,7 @@ impl Auth {
     ) -> Result<Role, Error> {
         let organization = access.organization();
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
         let present = tx
             .roles()
             .show(organization, role)
@@ -160,7 +169,7 @@ impl Auth {
         let name = change.name.as_ref().unwrap_or(&present.name);
         let permissions = change.permissions.as_ref().unwrap_or(&present.permissions);
         check(name, permissions)?;
-        check_within(access.permissions(), &present.permissions.union(permissions))?;
+        check_within(&held, &present.permissions.union(permissions))?;
         if !tx.roles().update(organization, role, change).await? {
             return Err(Error::NotFound);
         }
@@ -177,12 +186,13 @@ impl Auth {
     pub async fn remove_role(&self, access: &Access<can::MembersManage>, role: RoleId) -> Result<(), Error> {
         let organization = access.organization();
         let mut tx = self.store().tenant(organization).await?;
+        let held = self.hold(&mut tx, access).await?;
         let present = tx
             .roles()
             .show(organization, role)
             .await?
             .ok_or(Error::NotFound)?;
-        check_within(access.permissions(), &present.permissions)?;
+        check_within(&held, &present.permissions)?;
         if !tx.roles().remove(organization, role).await? {
             return Err(Error::NotFound);
         }

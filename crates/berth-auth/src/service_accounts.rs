@@ -4,9 +4,11 @@ use berth_domain::access::{ProjectAccess, can};
 use berth_domain::id::{OrganizationId, ProjectId, ServiceAccountId};
 use berth_domain::name::{Handle, Title};
 use berth_store::Tx;
+use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 use berth_store::service_accounts::{self, NewServiceAccount, ServiceAccount};
 
+use crate::access;
 use crate::auth::Auth;
 
 /// Why a service account was not made, read or changed.
@@ -18,6 +20,9 @@ pub enum Error {
     /// Another service account of the project has the name: choose another.
     #[error("there is a service account of that name already")]
     NameTaken,
+    /// The caller may not do this any more.
+    #[error("the caller may not manage keys any more")]
+    Access(#[from] access::Error),
     /// The database cannot be asked at the moment: try again.
     #[error("could not read or write service accounts")]
     Store(#[source] berth_store::Error),
@@ -47,6 +52,7 @@ impl Auth {
         &self,
         access: &ProjectAccess<can::KeysManage>,
         wish: ServiceAccountWish,
+        keep: &Keep<'_, ServiceAccount>,
     ) -> Result<ServiceAccount, Error> {
         let organization = access.organization();
         let account = NewServiceAccount {
@@ -57,8 +63,10 @@ impl Auth {
             created_at: self.now(),
         };
         let mut tx = self.store().tenant(organization).await?;
+        self.hold(&mut tx, access).await?;
         tx.service_accounts().insert(organization, &account).await?;
         let made = found(&mut tx, organization, access.project(), account.id).await?;
+        keep.write(&mut tx, &made).await?;
         tx.commit().await?;
         Ok(made)
     }
@@ -95,6 +103,7 @@ impl Auth {
     ) -> Result<ServiceAccount, Error> {
         let (organization, project) = (access.organization(), access.project());
         let mut tx = self.store().tenant(organization).await?;
+        self.hold(&mut tx, access).await?;
         found(&mut tx, organization, project, account).await?;
         tx.service_accounts()
             .disable(organization, account, self.now())
@@ -112,6 +121,7 @@ impl Auth {
     ) -> Result<ServiceAccount, Error> {
         let (organization, project) = (access.organization(), access.project());
         let mut tx = self.store().tenant(organization).await?;
+        self.hold(&mut tx, access).await?;
         found(&mut tx, organization, project, account).await?;
         tx.service_accounts().enable(organization, account).await?;
         let enabled = found(&mut tx, organization, project, account).await?;
@@ -127,6 +137,7 @@ impl Auth {
     ) -> Result<(), Error> {
         let (organization, project) = (access.organization(), access.project());
         let mut tx = self.store().tenant(organization).await?;
+        self.hold(&mut tx, access).await?;
         found(&mut tx, organization, project, account).await?;
         if !tx
             .service_accounts()

@@ -80,6 +80,9 @@ pub enum RefreshError {
     /// There is no such token, or its time or that of its session is over: sign in again.
     #[error("the refresh token is not valid")]
     Invalid,
+    /// Too many refresh tokens that do not exist came from the address: the caller can act by waiting.
+    #[error("could not refresh the session")]
+    Throttled(#[source] Exceeded),
     /// The token was used before, so somebody else may hold it: the session has ended. Sign in again.
     #[error("the refresh token was used before; the session has been ended")]
     Reused,
@@ -173,8 +176,14 @@ impl Auth {
             None
         };
         let mut tx = self.store().person(user.user).await?;
+        // While the password was checked it may have been replaced, which ends every session but this one, or the account
+        // disabled.
+        let present = tx.passwords().lock(user.user).await?;
+        if present.map(|password| password.hash) != user.password_hash {
+            return Err(SignInError::Credentials);
+        }
         if let Some(hash) = renewed {
-            tx.passwords().set(user.user, &hash, self.now()).await?;
+            tx.passwords().rehash(user.user, &hash).await?;
         }
         let signed_in = self.begin_session(&mut tx, user.user, client).await?;
         tx.commit().await?;
@@ -230,14 +239,17 @@ impl Auth {
         })
     }
 
-    /// Uses a refresh token up and gives the next pair.
-    pub async fn refresh(&self, token: &Secret) -> Result<SignedIn, RefreshError> {
+    /// Uses a refresh token, sent from `address`, up and gives the next pair.
+    pub async fn refresh(&self, token: &Secret, address: IpAddr) -> Result<SignedIn, RefreshError> {
         let hash = RefreshToken::hash_of(token.expose()).ok_or(RefreshError::Invalid)?;
-        let found = self
-            .store()
-            .find_refresh_token(&hash)
-            .await?
-            .ok_or(RefreshError::Invalid)?;
+        let unknown = Attempt::UnknownRefreshFrom(address);
+        self.throttles()
+            .check_here(unknown)
+            .map_err(RefreshError::Throttled)?;
+        let Some(found) = self.store().find_refresh_token(&hash).await? else {
+            self.throttles().note_here(unknown);
+            return Err(RefreshError::Invalid);
+        };
         if found.user_disabled_at.is_some() {
             return Err(RefreshError::Disabled);
         }
@@ -290,6 +302,19 @@ impl Auth {
             user: known.user,
             session: claimed.session,
             operator: known.operator,
+        })
+    }
+
+    /// `person` as they stand in the database now, past what this node remembers. Fails when their session has ended or
+    /// their account is disabled. Whether their token has expired meanwhile does not matter.
+    pub async fn confirm_person(&self, person: &Person) -> Result<Person, TokenError> {
+        let known = self.ask_for_session(person.session).await?;
+        if known.user != person.user || known.ends_at <= self.now() {
+            return Err(TokenError::SessionEnded);
+        }
+        Ok(Person {
+            operator: known.operator,
+            ..*person
         })
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use berth_coordination::Coordination;
 use berth_domain::clock::Clock;
 use berth_domain::digest::Sha256;
+use berth_domain::id::OrganizationId;
 use berth_domain::name::Email;
 
 use self::local::Local;
@@ -39,6 +40,12 @@ pub struct Options {
     pub reset_by_account: Limit,
     /// Asking to reset passwords from one address.
     pub reset_by_address: Limit,
+    /// Refresh tokens that do not exist, from one address, on one node.
+    pub unknown_refresh_by_address: Limit,
+    /// Inviting people into one organization and its projects. Each invitation can be a letter to a stranger.
+    pub invitations_by_organization: Limit,
+    /// Inviting one person, wherever to.
+    pub invitations_by_recipient: Limit,
 }
 
 impl Default for Options {
@@ -66,6 +73,18 @@ impl Default for Options {
                 attempts: 20,
                 window: hour,
             },
+            unknown_refresh_by_address: Limit {
+                attempts: 120,
+                window: Duration::from_mins(1),
+            },
+            invitations_by_organization: Limit {
+                attempts: 50,
+                window: hour,
+            },
+            invitations_by_recipient: Limit {
+                attempts: 10,
+                window: Duration::from_hours(24),
+            },
         }
     }
 }
@@ -86,6 +105,9 @@ pub(crate) enum Attempt<'a> {
     SignUpFrom(IpAddr),
     ResetOf(&'a Email),
     ResetFrom(IpAddr),
+    UnknownRefreshFrom(IpAddr),
+    InviteInto(OrganizationId),
+    InviteOf(&'a Email),
 }
 
 impl Attempt<'_> {
@@ -97,6 +119,9 @@ impl Attempt<'_> {
             Self::SignUpFrom(address) => format!("sign-up:address:{}", network(address)),
             Self::ResetOf(email) => format!("reset:account:{}", Sha256::of(email.as_str().as_bytes())),
             Self::ResetFrom(address) => format!("reset:address:{}", network(address)),
+            Self::UnknownRefreshFrom(address) => format!("refresh:address:{}", network(address)),
+            Self::InviteInto(organization) => format!("invite:organization:{organization}"),
+            Self::InviteOf(email) => format!("invite:recipient:{}", Sha256::of(email.as_str().as_bytes())),
         }
     }
 
@@ -107,6 +132,9 @@ impl Attempt<'_> {
             Self::SignUpFrom(_) => options.sign_up_by_address,
             Self::ResetOf(_) => options.reset_by_account,
             Self::ResetFrom(_) => options.reset_by_address,
+            Self::UnknownRefreshFrom(_) => options.unknown_refresh_by_address,
+            Self::InviteInto(_) => options.invitations_by_organization,
+            Self::InviteOf(_) => options.invitations_by_recipient,
         }
     }
 }
@@ -172,6 +200,17 @@ impl Throttles {
             }
         }
         Ok(())
+    }
+
+    /// Whether this node has counted too many of `attempt`. Counts nothing, and asks nobody.
+    pub(crate) fn check_here(&self, attempt: Attempt<'_>) -> Result<(), Exceeded> {
+        self.local.check(&attempt.counter(), attempt.limit(&self.options))
+    }
+
+    /// Counts one of `attempt` on this node alone.
+    pub(crate) fn note_here(&self, attempt: Attempt<'_>) {
+        // Beyond the limit nothing more is counted; the window ends all the same.
+        let _ = self.local.hit(&attempt.counter(), attempt.limit(&self.options));
     }
 
     /// Forgets what was counted on `attempt`, because it succeeded.

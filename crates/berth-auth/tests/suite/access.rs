@@ -7,6 +7,7 @@ use berth_domain::access::{Caller, can};
 use berth_domain::id::{OrganizationId, ProjectId};
 use berth_domain::permission::{BuiltinRole, Permission};
 use berth_domain::random::SystemRandom;
+use berth_store::idempotency_keys::Keep;
 use berth_store::roles::{GivenRole, RoleChange};
 
 use crate::house::{ADDRESS, House, first};
@@ -134,7 +135,11 @@ async fn custom_role_permits_what_it_says_and_follows_its_changes() {
             .into_iter()
             .collect(),
     };
-    let role = house.auth.create_role(&access, wish).await.expect("makes");
+    let role = house
+        .auth
+        .create_role(&access, wish, &Keep::nothing())
+        .await
+        .expect("makes");
     let (ada, _) = house
         .member(&acme, None, "ada@acme.example", GivenRole::Custom(role.id))
         .await;
@@ -224,7 +229,7 @@ async fn deleted_organization_and_project_are_not_found() {
     };
     house
         .auth
-        .create_project(&manage, wish)
+        .create_project(&manage, wish, &Keep::nothing())
         .await
         .expect("the name is free");
 

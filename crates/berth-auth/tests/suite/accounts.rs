@@ -9,6 +9,7 @@ use berth_domain::access::can;
 use berth_domain::permission::BuiltinRole;
 use berth_domain::secret::Secret;
 use berth_domain::work::MailSend;
+use berth_store::idempotency_keys::Keep;
 use berth_store::roles::GivenRole;
 use chrono::TimeDelta;
 
@@ -102,7 +103,7 @@ async fn nobody_signs_up_where_operators_make_accounts() {
     let role = GivenRole::Builtin(BuiltinRole::Viewer);
     let invited = house
         .auth
-        .invite(&access, email("ada@example.com"), role)
+        .invite(&access, email("ada@example.com"), role, &Keep::nothing())
         .await
         .expect("invites");
     let closed = house.other(|options| options.sign_up = SignUpPolicy::Closed);
@@ -130,7 +131,7 @@ async fn sign_up_by_invitation_needs_one() {
     let role = GivenRole::Builtin(BuiltinRole::Developer);
     let invited = house
         .auth
-        .invite(&access, email("ada@example.com"), role)
+        .invite(&access, email("ada@example.com"), role, &Keep::nothing())
         .await
         .expect("invites");
     let invite = house.other(|options| options.sign_up = SignUpPolicy::Invite);

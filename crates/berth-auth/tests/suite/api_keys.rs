@@ -6,6 +6,7 @@ use berth_auth::key_text::KeyText;
 use berth_auth::service_accounts::{self, ServiceAccountWish};
 use berth_domain::access::can;
 use berth_domain::permission::{BuiltinRole, Permission};
+use berth_store::idempotency_keys::Keep;
 use chrono::TimeDelta;
 
 use crate::house::{ADDRESS, House, Tenant, first, key_wish};
@@ -60,7 +61,7 @@ async fn rotated_key_keeps_its_id_and_its_old_secret_for_the_grace_period() {
     let id = first.view.key.id;
     let second = house
         .auth
-        .rotate_key(&access, id, TimeDelta::hours(1))
+        .rotate_key(&access, id, TimeDelta::hours(1), &Keep::nothing())
         .await
         .expect("rotates");
     assert_eq!(second.view.key.id, id);
@@ -69,7 +70,7 @@ async fn rotated_key_keeps_its_id_and_its_old_secret_for_the_grace_period() {
     house.clock.advance(TimeDelta::minutes(30));
     let third = house
         .auth
-        .rotate_key(&access, id, TimeDelta::days(1))
+        .rotate_key(&access, id, TimeDelta::days(1), &Keep::nothing())
         .await
         .expect("rotates again");
     house.clock.advance(TimeDelta::minutes(30));
@@ -81,7 +82,7 @@ async fn rotated_key_keeps_its_id_and_its_old_secret_for_the_grace_period() {
     judge(&house, second.text.expose()).await.expect("goes on");
     house
         .auth
-        .rotate_key(&access, id, TimeDelta::zero())
+        .rotate_key(&access, id, TimeDelta::zero(), &Keep::nothing())
         .await
         .expect("rotates at once");
     for text in [&second.text, &third.text] {
@@ -98,7 +99,10 @@ async fn key_that_is_over_or_longer_than_allowed_is_not_rotated() {
     let expires_at = Some(house.clock_now() + TimeDelta::days(1));
     let shown = house.key_with(&acme, |wish| wish.expires_at = expires_at).await;
     for grace in [TimeDelta::seconds(-1), TimeDelta::days(31)] {
-        let refused = house.auth.rotate_key(&access, shown.view.key.id, grace).await;
+        let refused = house
+            .auth
+            .rotate_key(&access, shown.view.key.id, grace, &Keep::nothing())
+            .await;
         assert!(matches!(refused, Err(Error::Grace { .. })), "{refused:?}");
     }
     house.clock.advance(TimeDelta::days(1));
@@ -106,7 +110,7 @@ async fn key_that_is_over_or_longer_than_allowed_is_not_rotated() {
     assert!(matches!(over, Err(authenticator::Error::Expired)), "{over:?}");
     let refused = house
         .auth
-        .rotate_key(&access, shown.view.key.id, TimeDelta::zero())
+        .rotate_key(&access, shown.view.key.id, TimeDelta::zero(), &Keep::nothing())
         .await;
     assert!(matches!(refused, Err(Error::Over)), "{refused:?}");
 }
@@ -132,7 +136,7 @@ async fn revoked_key_is_refused_and_stays_in_the_list() {
     );
     let refused = house
         .auth
-        .rotate_key(&access, shown.view.key.id, TimeDelta::zero())
+        .rotate_key(&access, shown.view.key.id, TimeDelta::zero(), &Keep::nothing())
         .await;
     assert!(matches!(refused, Err(Error::Over)), "{refused:?}");
     let read = house
@@ -164,7 +168,11 @@ async fn nobody_makes_or_rotates_a_key_that_may_more_than_they() {
     let access = house
         .access::<can::MembersManage>(&acme.owner, acme.organization)
         .await;
-    let role = house.auth.create_role(&access, maker).await.expect("makes");
+    let role = house
+        .auth
+        .create_role(&access, maker, &Keep::nothing())
+        .await
+        .expect("makes");
     let (ada, _) = house
         .member(
             &acme,
@@ -176,12 +184,12 @@ async fn nobody_makes_or_rotates_a_key_that_may_more_than_they() {
     let access = house
         .project_access::<can::KeysManage>(&ada, acme.organization, acme.project)
         .await;
-    let beyond = house.auth.create_key(&access, key_wish()).await;
+    let beyond = house.auth.create_key(&access, key_wish(), &Keep::nothing()).await;
     assert!(matches!(beyond, Err(Error::Beyond(_))), "{beyond:?}");
     let shown = house.key(&acme).await;
     let beyond = house
         .auth
-        .rotate_key(&access, shown.view.key.id, TimeDelta::zero())
+        .rotate_key(&access, shown.view.key.id, TimeDelta::zero(), &Keep::nothing())
         .await;
     assert!(matches!(beyond, Err(Error::Beyond(_))), "{beyond:?}");
     house
@@ -193,7 +201,7 @@ async fn nobody_makes_or_rotates_a_key_that_may_more_than_they() {
     wish.scopes = [Permission::ModelsRead].into_iter().collect();
     house
         .auth
-        .create_key(&access, wish)
+        .create_key(&access, wish, &Keep::nothing())
         .await
         .expect("within what they have");
 }
@@ -211,7 +219,7 @@ async fn key_of_another_project_is_not_found() {
         house.auth.revoke_key(&access, shown.view.key.id).await.map(drop),
         house
             .auth
-            .rotate_key(&access, shown.view.key.id, TimeDelta::zero())
+            .rotate_key(&access, shown.view.key.id, TimeDelta::zero(), &Keep::nothing())
             .await
             .map(drop),
     ] {
@@ -231,10 +239,13 @@ async fn disabled_service_account_stops_its_keys_and_a_deleted_one_takes_them_al
     };
     let account = house
         .auth
-        .create_service_account(&access, wish())
+        .create_service_account(&access, wish(), &Keep::nothing())
         .await
         .expect("makes");
-    let taken = house.auth.create_service_account(&access, wish()).await;
+    let taken = house
+        .auth
+        .create_service_account(&access, wish(), &Keep::nothing())
+        .await;
     assert!(
         matches!(taken, Err(service_accounts::Error::NameTaken)),
         "{taken:?}"
@@ -255,7 +266,7 @@ async fn disabled_service_account_stops_its_keys_and_a_deleted_one_takes_them_al
     );
     let mut another = key_wish();
     another.service_account = Some(account.id);
-    let refused = house.auth.create_key(&access, another).await;
+    let refused = house.auth.create_key(&access, another, &Keep::nothing()).await;
     assert!(matches!(refused, Err(Error::NoSuchServiceAccount)), "{refused:?}");
     house
         .auth
@@ -275,7 +286,7 @@ async fn disabled_service_account_stops_its_keys_and_a_deleted_one_takes_them_al
     );
     house
         .auth
-        .create_service_account(&access, wish())
+        .create_service_account(&access, wish(), &Keep::nothing())
         .await
         .expect("the name is free");
 }
@@ -294,13 +305,13 @@ async fn service_account_of_another_project_holds_no_key_here() {
     };
     let account = house
         .auth
-        .create_service_account(&there, wish)
+        .create_service_account(&there, wish, &Keep::nothing())
         .await
         .expect("makes");
     let access = manage(&house, &acme).await;
     let mut wish = key_wish();
     wish.service_account = Some(account.id);
-    let refused = house.auth.create_key(&access, wish).await;
+    let refused = house.auth.create_key(&access, wish, &Keep::nothing()).await;
     assert!(matches!(refused, Err(Error::NoSuchServiceAccount)), "{refused:?}");
     let read = house
         .project_access::<can::KeysRead>(&acme.owner, acme.organization, acme.project)
@@ -322,7 +333,11 @@ async fn developer_makes_keys_and_viewer_does_not() {
     let access = house
         .project_access::<can::KeysManage>(&developer, acme.organization, acme.project)
         .await;
-    house.auth.create_key(&access, key_wish()).await.expect("makes");
+    house
+        .auth
+        .create_key(&access, key_wish(), &Keep::nothing())
+        .await
+        .expect("makes");
     let (viewer, _) = house
         .member(&acme, None, "viewer@acme.example", BuiltinRole::Viewer)
         .await;

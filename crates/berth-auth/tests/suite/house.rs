@@ -22,6 +22,7 @@ use berth_domain::name::Email;
 use berth_domain::permission::{BuiltinRole, Permission};
 use berth_domain::random::SystemRandom;
 use berth_domain::secret::Secret;
+use berth_store::idempotency_keys::Keep;
 use berth_store::page::{Order, Page};
 use berth_store::roles::GivenRole;
 use berth_store::{Options as StoreOptions, Store};
@@ -132,7 +133,7 @@ impl House {
         };
         let organization = self
             .auth
-            .create_organization(&owner, wish)
+            .create_organization(&owner, wish, &Keep::nothing())
             .await
             .expect("an organization")
             .id;
@@ -157,7 +158,7 @@ impl House {
         };
         let access = self.access::<can::ProjectsManage>(owner, organization).await;
         self.auth
-            .create_project(&access, wish)
+            .create_project(&access, wish, &Keep::nothing())
             .await
             .expect("a project")
             .id
@@ -200,13 +201,17 @@ impl House {
                 let access = self
                     .access::<can::MembersManage>(&tenant.owner, tenant.organization)
                     .await;
-                self.auth.invite(&access, email(address), role).await
+                self.auth
+                    .invite(&access, email(address), role, &Keep::nothing())
+                    .await
             }
             Some(project) => {
                 let access = self
                     .project_access::<can::MembersManage>(&tenant.owner, tenant.organization, project)
                     .await;
-                self.auth.invite(&access, email(address), role).await
+                self.auth
+                    .invite(&access, email(address), role, &Keep::nothing())
+                    .await
             }
         };
         let token = invited.expect("invites").token.expect("no mail is sent");
@@ -239,7 +244,10 @@ impl House {
             .await;
         let mut wish = key_wish();
         change(&mut wish);
-        self.auth.create_key(&access, wish).await.expect("a key")
+        self.auth
+            .create_key(&access, wish, &Keep::nothing())
+            .await
+            .expect("a key")
     }
 }
 

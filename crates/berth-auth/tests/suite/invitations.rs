@@ -9,6 +9,7 @@ use berth_domain::access::can;
 use berth_domain::permission::BuiltinRole;
 use berth_domain::secret::Secret;
 use berth_domain::work::MailSend;
+use berth_store::idempotency_keys::Keep;
 use berth_store::roles::GivenRole;
 use chrono::TimeDelta;
 
@@ -22,7 +23,7 @@ async fn invite(house: &House, tenant: &Tenant, address: &str) -> Invited {
         .await;
     house
         .auth
-        .invite(&access, email(address), VIEWER)
+        .invite(&access, email(address), VIEWER, &Keep::nothing())
         .await
         .expect("invites")
 }
@@ -223,14 +224,17 @@ async fn nobody_invites_to_more_than_they_have() {
         .access::<can::MembersManage>(&admin, acme.organization)
         .await;
     let owner = GivenRole::Builtin(BuiltinRole::Owner);
-    let refused = house.auth.invite(&access, email("eve@example.com"), owner).await;
+    let refused = house
+        .auth
+        .invite(&access, email("eve@example.com"), owner, &Keep::nothing())
+        .await;
     assert!(matches!(refused, Err(Error::Beyond(_))), "{refused:?}");
     let above = house
         .access::<can::MembersManage>(&acme.owner, acme.organization)
         .await;
     let invited = house
         .auth
-        .invite(&above, email("eve@example.com"), owner)
+        .invite(&above, email("eve@example.com"), owner, &Keep::nothing())
         .await
         .expect("an owner may");
     let refused = house.auth.revoke_invitation(&access, invited.id).await;
@@ -249,7 +253,7 @@ async fn open_invitations_are_listed_where_they_lead() {
         .await;
     let inner = house
         .auth
-        .invite(&access, email("eve@example.com"), VIEWER)
+        .invite(&access, email("eve@example.com"), VIEWER, &Keep::nothing())
         .await
         .expect("invites");
     let ids = |list: berth_store::List<berth_store::invitations::Invitation>| {

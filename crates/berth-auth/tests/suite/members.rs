@@ -6,6 +6,7 @@ use berth_auth::roles;
 use berth_auth::roles::RoleWish;
 use berth_domain::access::can;
 use berth_domain::permission::{BuiltinRole, Permission};
+use berth_store::idempotency_keys::Keep;
 use berth_store::roles::{GivenRole, RoleChange};
 
 use crate::house::{ADDRESS, House, first, key_wish, person};
@@ -233,19 +234,27 @@ async fn keys_of_who_leaves_end_and_those_of_service_accounts_stay() {
     let access = house
         .project_access::<can::KeysManage>(&dev, acme.organization, acme.project)
         .await;
-    let own = house.auth.create_key(&access, key_wish()).await.expect("a key");
+    let own = house
+        .auth
+        .create_key(&access, key_wish(), &Keep::nothing())
+        .await
+        .expect("a key");
     let account = berth_auth::service_accounts::ServiceAccountWish {
         name: "ci".parse().expect("a handle"),
         title: "CI".parse().expect("a title"),
     };
     let account = house
         .auth
-        .create_service_account(&access, account)
+        .create_service_account(&access, account, &Keep::nothing())
         .await
         .expect("a service account");
     let mut wish = key_wish();
     wish.service_account = Some(account.id);
-    let held = house.auth.create_key(&access, wish).await.expect("a key");
+    let held = house
+        .auth
+        .create_key(&access, wish, &Keep::nothing())
+        .await
+        .expect("a key");
     let manage = house
         .access::<can::MembersManage>(&acme.owner, acme.organization)
         .await;
@@ -280,22 +289,38 @@ async fn role_gives_no_more_than_its_maker_has_and_goes_when_nobody_has_it() {
     };
     let beyond = house
         .auth
-        .create_role(&access, wish("payer", &[Permission::BillingManage]))
+        .create_role(
+            &access,
+            wish("payer", &[Permission::BillingManage]),
+            &Keep::nothing(),
+        )
         .await;
     assert!(matches!(beyond, Err(roles::Error::Beyond(_))), "{beyond:?}");
     let role = house
         .auth
-        .create_role(&access, wish("reader", &[Permission::ModelsRead]))
+        .create_role(
+            &access,
+            wish("reader", &[Permission::ModelsRead]),
+            &Keep::nothing(),
+        )
         .await
         .expect("makes");
     let taken = house
         .auth
-        .create_role(&access, wish("reader", &[Permission::ModelsRead]))
+        .create_role(
+            &access,
+            wish("reader", &[Permission::ModelsRead]),
+            &Keep::nothing(),
+        )
         .await;
     assert!(matches!(taken, Err(roles::Error::NameTaken)), "{taken:?}");
     let builtin = house
         .auth
-        .create_role(&access, wish("owner", &[Permission::ModelsRead]))
+        .create_role(
+            &access,
+            wish("owner", &[Permission::ModelsRead]),
+            &Keep::nothing(),
+        )
         .await;
     assert!(matches!(builtin, Err(roles::Error::NameTaken)), "{builtin:?}");
     let change = RoleChange {

@@ -98,7 +98,11 @@ async fn access_token_ends_and_refreshing_gives_another() {
         matches!(refused, TokenError::Token(tokens::Error::Expired)),
         "{refused:?}"
     );
-    let refreshed = house.auth.refresh(&signed_in.refresh).await.expect("refreshes");
+    let refreshed = house
+        .auth
+        .refresh(&signed_in.refresh, ADDRESS)
+        .await
+        .expect("refreshes");
     assert_eq!(
         (refreshed.user, refreshed.session),
         (signed_in.user, signed_in.session)
@@ -111,11 +115,15 @@ async fn access_token_ends_and_refreshing_gives_another() {
 async fn refresh_token_used_twice_ends_the_session() {
     let house = House::new().await;
     let signed_in = house.sign_up("ada@example.com").await;
-    let refreshed = house.auth.refresh(&signed_in.refresh).await.expect("refreshes");
+    let refreshed = house
+        .auth
+        .refresh(&signed_in.refresh, ADDRESS)
+        .await
+        .expect("refreshes");
     house.person(&refreshed).await;
-    let reused = house.auth.refresh(&signed_in.refresh).await;
+    let reused = house.auth.refresh(&signed_in.refresh, ADDRESS).await;
     assert!(matches!(reused, Err(RefreshError::Reused)), "{reused:?}");
-    let next = house.auth.refresh(&refreshed.refresh).await;
+    let next = house.auth.refresh(&refreshed.refresh, ADDRESS).await;
     assert!(
         matches!(next, Err(RefreshError::Invalid)),
         "the family is gone: {next:?}"
@@ -136,13 +144,13 @@ async fn of_two_refreshes_at_once_one_succeeds_and_the_session_ends() {
     for round in 0..8 {
         let signed_in = house.sign_up(&format!("ada{round}@example.com")).await;
         let (one, other) = tokio::join!(
-            house.auth.refresh(&signed_in.refresh),
-            house.auth.refresh(&signed_in.refresh)
+            house.auth.refresh(&signed_in.refresh, ADDRESS),
+            house.auth.refresh(&signed_in.refresh, ADDRESS)
         );
         let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
         let won = won.expect("exactly one succeeds");
         assert!(matches!(lost, Err(RefreshError::Reused)), "{lost:?}");
-        let next = house.auth.refresh(&won.refresh).await;
+        let next = house.auth.refresh(&won.refresh, ADDRESS).await;
         assert!(matches!(next, Err(RefreshError::Invalid)), "{next:?}");
     }
 }
@@ -156,11 +164,11 @@ async fn refresh_token_ends_after_its_time_and_the_session_after_its_own() {
         house.clock.advance(TimeDelta::days(20));
         busy = house
             .auth
-            .refresh(&busy.refresh)
+            .refresh(&busy.refresh, ADDRESS)
             .await
             .expect("refreshes within 30 days");
     }
-    let late = house.auth.refresh(&idle.refresh).await;
+    let late = house.auth.refresh(&idle.refresh, ADDRESS).await;
     assert!(matches!(late, Err(RefreshError::Invalid)), "{late:?}");
     assert_eq!(
         busy.refresh_expires_at,
@@ -168,7 +176,7 @@ async fn refresh_token_ends_after_its_time_and_the_session_after_its_own() {
         "not beyond 90 days"
     );
     house.clock.advance(TimeDelta::days(10));
-    let over = house.auth.refresh(&busy.refresh).await;
+    let over = house.auth.refresh(&busy.refresh, ADDRESS).await;
     assert!(matches!(over, Err(RefreshError::Invalid)), "{over:?}");
 }
 
@@ -182,7 +190,7 @@ async fn rubbish_is_no_refresh_token() {
         "bthr_0123456789012345678901234567890123456789012",
         signed_in.access.text.expose(),
     ] {
-        let refused = house.auth.refresh(&Secret::new(text)).await;
+        let refused = house.auth.refresh(&Secret::new(text), ADDRESS).await;
         assert!(
             matches!(refused, Err(RefreshError::Invalid)),
             "{text:?}: {refused:?}"
@@ -204,7 +212,7 @@ async fn signing_out_ends_the_session_and_no_other() {
         TokenError::SessionEnded
     ));
     assert!(matches!(
-        house.auth.refresh(&one.refresh).await,
+        house.auth.refresh(&one.refresh, ADDRESS).await,
         Err(RefreshError::Invalid)
     ));
     house.person(&other).await;
@@ -303,7 +311,7 @@ async fn changing_the_password_ends_every_other_session() {
         TokenError::SessionEnded
     ));
     assert!(matches!(
-        house.auth.refresh(&elsewhere.refresh).await,
+        house.auth.refresh(&elsewhere.refresh, ADDRESS).await,
         Err(RefreshError::Invalid)
     ));
     assert!(matches!(
