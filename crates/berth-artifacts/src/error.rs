@@ -104,6 +104,15 @@ impl Error {
 
     /// Whether trying again later may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { .. } | Self::Full { .. } | Self::Disk { .. })
+        match self {
+            Self::Store { .. } | Self::Disk { .. } => true,
+            // What is in use is let go some day; what does not fit into an empty cache never will.
+            Self::Full {
+                limit_bytes,
+                needed_bytes,
+                ..
+            } => needed_bytes <= limit_bytes,
+            _ => false,
+        }
     }
 }

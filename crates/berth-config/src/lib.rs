@@ -26,7 +26,7 @@ pub use sections::auth::{Auth, Pepper, SignUp, SigningKey, Throttle};
 pub use sections::coordination::Coordination;
 pub use sections::database::Database;
 pub use sections::gate::Gate;
-pub use sections::http::{BodyLimits, Cors, Http, Tls};
+pub use sections::http::{BodyLimits, Cors, Http, LARGEST_INFERENCE_BODY, Tls};
 pub use sections::mail::{Mail, MailSecurity};
 pub use sections::redis::Redis;
 pub use sections::sandbox::SandboxMode;

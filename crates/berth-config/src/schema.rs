@@ -82,14 +82,8 @@ pub(crate) fn is_secret(schema: &Value) -> bool {
 
 /// The schema of a setting; `None` for a path that leads nowhere.
 pub(crate) fn find<'a>(root: &'a Value, path: &[String]) -> Option<&'a Value> {
-    path.iter().try_fold(root, |schema, name| {
-        if let Some(found) = properties(schema).and_then(|properties| properties.get(name)) {
-            return Some(found);
-        }
-        schema
-            .get("additionalProperties")
-            .filter(|values| values.is_object())
-    })
+    path.iter()
+        .try_fold(root, |schema, name| properties(schema)?.get(name))
 }
 
 /// The names of a struct's fields, which serde hands to whatever reads it.

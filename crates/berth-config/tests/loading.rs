@@ -62,21 +62,22 @@ fn environment_wins_over_file_and_file_over_default() {
 }
 
 #[test]
-fn variables_reach_nested_fields_lists_and_maps() {
+fn variables_reach_nested_fields_and_lists() {
     let config = api(&complete()
         .with_variable("BERTH_HTTP__BODY_LIMITS__UPLOAD", "3GiB")
         .with_variable("BERTH_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16")
         .with_variable("BERTH_HTTP__CORS__ALLOWED_ORIGINS", "[\"https://a.example\"]")
         .with_variable("BERTH_HTTP__COMPRESSION", "false")
         .with_variable("BERTH_AUTH__SIGN_UP", "open")
-        .with_variable("BERTH_WORKER__LABELS__ZONE", "7"));
+        .with_variable("BERTH_WORKER__NAME", "7"));
     assert_eq!(config.http.body_limits.upload, Size::gib(3));
     assert_eq!(config.http.trusted_proxies.len(), 2);
     assert_eq!(config.http.cors.allowed_origins, ["https://a.example"]);
     assert!(!config.http.compression);
     assert_eq!(config.auth.sign_up, berth_config::SignUp::Open);
     assert_eq!(
-        config.worker.labels["zone"], "7",
+        config.worker.name.as_deref(),
+        Some("7"),
         "a text that looks like a number stays text"
     );
 }
@@ -129,6 +130,27 @@ fn every_problem_is_told_at_once_with_where_it_is() {
         "{told:#?}"
     );
     assert_eq!(told.len(), 8, "{told:#?}");
+}
+
+#[test]
+fn body_that_no_model_could_be_sent_is_not_allowed_for() {
+    let with = |limit: &str| complete().with_variable("BERTH_HTTP__BODY_LIMITS__INFERENCE", limit);
+    let told = problems(&with("256MiB"), Process::Api);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].path, "http.body_limits.inference");
+    assert!(told[0].message.contains("at most 255MiB"), "{told:#?}");
+    let most = api(&with("255MiB")).http.body_limits.inference;
+    assert_eq!(most, berth_config::LARGEST_INFERENCE_BODY);
+}
+
+#[test]
+fn waits_that_shrink_are_refused() {
+    let source = complete()
+        .with_variable("BERTH_WORKER__ONNXRUNTIME_LIBRARY", "/lib/libonnxruntime.so")
+        .with_variable("BERTH_WORKER__RESTART_WAIT", "2m");
+    let told = problems(&source, Process::Worker);
+    let paths: Vec<_> = told.iter().map(|problem| problem.path.as_str()).collect();
+    assert!(paths.contains(&"worker.longest_restart_wait"), "{told:#?}");
 }
 
 #[test]

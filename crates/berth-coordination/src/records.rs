@@ -1,8 +1,6 @@
 //! What workers say of themselves, and what they are asked to hold. Unknown fields are ignored, so that neighbors one
 //! version apart understand each other.
 
-use std::collections::BTreeMap;
-
 use berth_domain::clock::Timestamp;
 use berth_domain::id::{OrganizationId, ReplicaId, VersionId, WorkerId};
 use berth_domain::manifest::Manifest;
@@ -22,9 +20,6 @@ pub struct WorkerRecord {
     pub devices: Vec<Device>,
     /// Memory that its replicas may use together.
     pub memory_bytes: u64,
-    /// What the operator says of it.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
     /// Version of the ONNX Runtime library it loaded.
     pub library_version: String,
     /// Version of the protocol it speaks.
@@ -59,7 +54,7 @@ pub enum ReplicaState {
     Ready,
     /// It finishes what it has and takes nothing new.
     Draining,
-    /// It could not be started, or stopped by itself.
+    /// Loading it failed, or its runner ended, several times in a row. Its worker goes on trying, ever more rarely.
     Failed {
         /// Why, in words.
         reason: String,
@@ -80,6 +75,9 @@ pub struct ReplicaRecord {
     /// How far it is.
     #[serde(flatten)]
     pub state: ReplicaState,
+    /// Why the last attempt to load it came to nothing, in words, while others follow.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// Where its runner answers, once it does: `unix:` and the path of a socket.
     #[serde(default)]
     pub address: Option<String>,
@@ -102,6 +100,9 @@ pub struct Assignment {
     pub manifest: Manifest,
     /// Its files.
     pub files: Vec<ModelFile>,
+    /// How many threads compute one request, as far as the worker's machine has them; else as the worker is set up.
+    #[serde(default)]
+    pub threads: Option<u32>,
     /// Grows when the worker should replace the replica that it has by a fresh one.
     pub generation: u64,
 }
@@ -125,6 +126,7 @@ mod tests {
             state: ReplicaState::Failed {
                 reason: "the runner ended".to_owned(),
             },
+            trouble: None,
             address: None,
             resident_bytes: 0,
             load_ms: 0,

@@ -1,6 +1,5 @@
 //! The typed layer, over the in-memory twin with a clock that the tests move.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +44,6 @@ impl Scene {
                 memory_bytes: 1 << 34,
             }],
             memory_bytes: 1 << 33,
-            labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
             library_version: "1.32.0".to_owned(),
             protocol: 1,
             draining: false,
@@ -60,6 +58,7 @@ impl Scene {
             organization: OrganizationId::new(&self.clock, &self.random),
             version: VersionId::new(&self.clock, &self.random),
             state,
+            trouble: None,
             address: Some("unix:/run/berth/runner.sock".to_owned()),
             resident_bytes: 100 << 20,
             load_ms: 130,
@@ -85,6 +84,7 @@ impl Scene {
                 digest: Sha256::of(b"x"),
                 size_bytes: 1,
             }],
+            threads: None,
             generation: 1,
         }
     }

@@ -1,4 +1,4 @@
-//! How a deployment wants to be run.
+//! How a deployment wants to be run, and how it stands.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,15 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Replicas {
-    /// At least so many.
+    /// So many of each version, each on another worker.
     pub min: u32,
-    /// At most so many.
-    pub max: u32,
 }
 
 impl Default for Replicas {
     fn default() -> Self {
-        Self { min: 1, max: 1 }
+        Self { min: 1 }
     }
 }
 
@@ -25,9 +23,27 @@ impl Default for Replicas {
 pub struct Settings {
     /// How many replicas of each version are kept.
     pub replicas: Replicas,
-    /// How many threads compute one request; the worker's choice where it is not said.
+    /// How many threads compute one request, as far as the worker's machine has them; the worker's choice where it is not
+    /// said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
+}
+
+/// How a deployment stands, the worst of its versions first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeploymentState)]
+pub enum State {
+    /// Loading a version failed, or its process ended, several times in a row. Workers go on trying, ever more rarely.
+    Failed,
+    /// No worker holds a version yet: none was told to, none has room, or none is there.
+    Pending,
+    /// A version is being fetched or loaded.
+    Loading,
+    /// Every version answers.
+    Ready,
+    /// It keeps its name and serves nobody.
+    Stopped,
 }
 
 #[cfg(test)]
@@ -40,7 +56,7 @@ mod tests {
         assert_eq!(
             serde_json::from_value::<Settings>(settings).expect("parses"),
             Settings {
-                replicas: Replicas { min: 1, max: 3 },
+                replicas: Replicas { min: 1 },
                 threads: None
             }
         );

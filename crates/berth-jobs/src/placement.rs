@@ -1,14 +1,14 @@
 //! The planner's loop: compares what deployments want with what workers are told to hold, and tells them anew where it
 //! differs. One process does it at a time, under a leader lease; any other takes over when that one is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use berth_coordination::records::{Assignment, WorkerRecord};
+use berth_coordination::records::{Assignment, ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_coordination::{Event, Fleet, Subscription, Topic};
-use berth_domain::id::WorkerId;
-use berth_serving::planner::{self, Plan, Seat, Short, Wanted};
+use berth_domain::id::{VersionId, WorkerId};
+use berth_serving::planner::{self, Failed, Plan, Seat, Short, Wanted};
 use berth_store::Store;
 use berth_store::system::placements::WantedVersion;
 use berth_telemetry::metrics::names;
@@ -28,6 +28,8 @@ pub struct Options {
     pub lease: Duration,
     /// After coordination was lost, how long workers have to announce themselves again before anything is moved.
     pub settle: Duration,
+    /// For how long a worker on which a version failed again and again is passed over while another has room for it.
+    pub avoid: Duration,
 }
 
 impl Options {
@@ -38,6 +40,7 @@ impl Options {
             every: Duration::from_secs(1),
             lease: Duration::from_secs(5),
             settle: Duration::from_secs(3),
+            avoid: Duration::from_mins(10),
         }
     }
 }
@@ -61,6 +64,9 @@ pub struct Placement {
     options: Options,
     /// What had no place when it was last logged.
     short: Mutex<Vec<Short>>,
+    /// Where versions have failed, and when that was last seen. A replica that is moved away is forgotten by its worker, and
+    /// would be moved back and forth.
+    failed: Mutex<HashMap<(WorkerId, VersionId), Instant>>,
 }
 
 impl Placement {
@@ -71,6 +77,7 @@ impl Placement {
             fleet,
             options,
             short: Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -135,13 +142,14 @@ impl Placement {
         let workers = self.fleet.workers().await?;
         let told = self.fleet.all_assignments().await?;
         let wanted = self.wanted().await?;
+        let failed = self.failed(&self.fleet.replicas().await?);
 
         let seats: Vec<Seat> = workers.iter().map(seat).collect();
         let current: BTreeMap<WorkerId, Vec<Assignment>> = told
             .iter()
             .filter_map(|(worker, held)| Some((*worker, held.clone()?)))
             .collect();
-        let plan = planner::plan(&seats, &current, &wanted);
+        let plan = planner::plan(&seats, &current, &wanted, &failed);
         self.report(&plan);
         self.tell(&plan, &current, told.iter().map(|(worker, _)| *worker))
             .await
@@ -164,6 +172,26 @@ impl Placement {
             );
         }
         logged.clone_from(&plan.short);
+    }
+
+    /// Where versions have failed lately.
+    fn failed(&self, replicas: &[ReplicaRecord]) -> Failed {
+        let now = Instant::now();
+        let mut seen = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        for replica in replicas {
+            let place = (replica.worker, replica.version);
+            match replica.state {
+                ReplicaState::Failed { .. } => {
+                    seen.insert(place, now);
+                }
+                ReplicaState::Ready => {
+                    seen.remove(&place);
+                }
+                _ => {}
+            }
+        }
+        seen.retain(|_, at| now.duration_since(*at) < self.options.avoid);
+        seen.keys().copied().collect()
     }
 
     async fn wanted(&self) -> Result<Vec<Wanted>, Error> {
@@ -208,22 +236,18 @@ fn seat(worker: &WorkerRecord) -> Seat {
     }
 }
 
-/// A version that several deployments want has as many copies as the one that wants most. A deployment that would do
-/// without any gets one, because nothing loads a model when a request comes for it.
+/// A version that several deployments want has as many copies, and as many threads, as the one that wants most.
 fn wanted(version: WantedVersion) -> Wanted {
-    let replicas = version
-        .wanted_by
-        .iter()
-        .map(|wish| wish.settings.replicas.min)
-        .max()
-        .unwrap_or(0)
-        .max(1);
+    let settings = || version.wanted_by.iter().map(|wish| &wish.settings);
+    let replicas = settings().map(|settings| settings.replicas.min).max();
+    let threads = settings().filter_map(|settings| settings.threads).max();
     Wanted {
+        replicas: replicas.unwrap_or(1),
+        threads,
         organization: version.organization,
         version: version.version,
         manifest: version.manifest,
         files: version.files,
-        replicas,
         resident_bytes: version.measured.resident_bytes,
     }
 }

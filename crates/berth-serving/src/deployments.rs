@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_domain::access::{ProjectAccess, can};
 use berth_domain::creator::Creator;
-use berth_domain::deployment::Settings;
+use berth_domain::deployment::{Settings, State};
 use berth_domain::id::{DeploymentId, ModelId, OrganizationId};
 use berth_domain::model::VersionState;
 use berth_domain::name::Handle;
@@ -14,6 +14,7 @@ use berth_store::page::{List, Page};
 
 use crate::surroundings::Surroundings;
 
+use crate::routing::{Router, Standing};
 /// Most versions behind one deployment.
 pub const VERSIONS_LIMIT: usize = 16;
 
@@ -266,6 +267,34 @@ async fn hold(
     let ids: Vec<_> = weighted.iter().map(|(version, _)| *version).collect();
     let held = tx.versions().hold(organization, &ids).await?;
     for (share, id) in shares.iter().zip(&ids) {
+/// How a deployment stands: as the worst of its versions, as far as `router` knows.
+pub fn standing(router: &Router, deployment: &Deployment) -> Standing {
+    if deployment.stopped_at.is_some() {
+        return Standing {
+            state: State::Stopped,
+            reason: None,
+        };
+    }
+    let alone = deployment.versions.len() == 1;
+    let versions = deployment.versions.iter().map(|version| {
+        let Standing { state, reason } = router.standing(version.version);
+        let reason = reason.map(|reason| {
+            if alone {
+                reason
+            } else {
+                format!("Version {}: {reason}", version.number)
+            }
+        });
+        Standing { state, reason }
+    });
+    versions
+        .min_by_key(|standing| standing.state)
+        .unwrap_or(Standing {
+            state: State::Pending,
+            reason: None,
+        })
+}
+
         match held.iter().find(|version| version.id == *id) {
             Some(version) if version.state == VersionState::Ready => {}
             Some(version) => {
@@ -333,12 +362,10 @@ fn check_shares(shares: &[Share]) -> Result<(), Error> {
 }
 
 fn check_settings(settings: &Settings) -> Result<(), Error> {
-    let replicas = settings.replicas;
-    if replicas.min > replicas.max || replicas.max == 0 || replicas.max > REPLICAS_LIMIT {
-        let problem = format!("`min` is at most `max`, and `max` is 1 to {REPLICAS_LIMIT}");
+    if !(1..=REPLICAS_LIMIT).contains(&settings.replicas.min) {
         return Err(Error::OutOfRange {
-            field: "settings.replicas",
-            problem,
+            field: "settings.replicas.min",
+            problem: format!("a deployment keeps 1 to {REPLICAS_LIMIT} replicas"),
         });
     }
     if settings
@@ -378,17 +405,17 @@ mod tests {
 
     #[test]
     fn settings_must_make_sense() {
-        let settings = |min, max, threads| Settings {
-            replicas: Replicas { min, max },
+        let settings = |min, threads| Settings {
+            replicas: Replicas { min },
             threads,
         };
-        assert!(check_settings(&settings(0, 1, Some(4))).is_ok());
+        assert!(check_settings(&settings(1, None)).is_ok());
+        assert!(check_settings(&settings(REPLICAS_LIMIT, Some(THREADS_LIMIT))).is_ok());
         for bad in [
-            settings(2, 1, None),
-            settings(0, 0, None),
-            settings(1, 65, None),
-            settings(1, 1, Some(0)),
-            settings(1, 1, Some(257)),
+            settings(0, None),
+            settings(65, None),
+            settings(1, Some(0)),
+            settings(1, Some(257)),
         ] {
             assert!(check_settings(&bad).is_err(), "{bad:?}");
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 pub use berth_protocol::runner::{Failure, FailureKind, Operation, Units};
 
-use crate::routing::{self, Absence, Router};
+use crate::routing::{self, Absence, Router, Target};
 use crate::runner_client;
 
 /// What a caller wants.
@@ -53,7 +53,7 @@ pub enum Error {
     /// The name leads nowhere; the caller can fix it.
     #[error("there is no model `{0}` that this key can call")]
     ModelNotFound(String),
-    /// No replica answers at the moment; try again after the time told.
+    /// No replica answers at the moment.
     #[error("no replica of the model is ready")]
     NotReady(Absence),
     /// The runner ended in the middle, by a crash or because it was stopped; trying again is sensible.
@@ -89,8 +89,8 @@ pub struct Description {
     pub versions: Vec<u32>,
     /// The manifest of the version that the name leads to.
     pub manifest: Manifest,
-    /// Whether a replica of it answers.
-    pub ready: bool,
+    /// Why no replica of it answers; `None` when one does.
+    pub absence: Option<Absence>,
 }
 
 /// Calls models through a [`Router`]. Clones share it.
@@ -128,7 +128,10 @@ impl Inference {
         };
         let mut tried = Vec::new();
         loop {
-            let route = self.router.choose(&target, &tried).map_err(Error::NotReady)?;
+            let route = self
+                .router
+                .choose(&target, &tried)
+                .map_err(|absence| Error::NotReady(for_caller(key, &target, absence)))?;
             match route.connection().infer(request.clone(), call.timeout).await {
                 Ok(response) => return answer(response),
                 Err(error @ (runner_client::Error::Unreachable(_) | runner_client::Error::Address)) => {
@@ -162,7 +165,10 @@ impl Inference {
                 .map(|version| version.number)
                 .collect(),
             manifest: target.version().manifest.clone(),
-            ready: self.router.is_ready(&target),
+            absence: self
+                .router
+                .absence(&target)
+                .map(|absence| for_caller(key, &target, absence)),
         })
     }
 }
@@ -172,6 +178,16 @@ fn answer(response: InferResponse) -> Result<Answer, Error> {
         Some(failure) if failure.kind() == FailureKind::Deadline => Err(Error::Deadline),
         Some(failure) => Err(Error::Runner(failure)),
         None => Ok(Answer {
+/// What a caller may know of why a model does not answer: whoever calls the published model of another organization learns
+/// nothing of what it is made of.
+fn for_caller(key: &KeyIdentity, target: &Target, absence: Absence) -> Absence {
+    if target.callable().organization == key.organization {
+        absence
+    } else {
+        absence.without_reasons()
+    }
+}
+
             body: response.body,
             content_type: response.content_type,
             units: response.units.unwrap_or_default(),

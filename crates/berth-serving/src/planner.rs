@@ -23,7 +23,12 @@ pub struct Wanted {
     pub replicas: u32,
     /// Memory that a copy takes, as measured when the version was proved.
     pub resident_bytes: u64,
+    /// How many threads compute one request, where a deployment says.
+    pub threads: Option<u32>,
 }
+
+/// Workers on which copies of versions failed again and again.
+pub type Failed = BTreeSet<(WorkerId, VersionId)>;
 
 /// A worker as the planner sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +66,26 @@ pub struct Short {
 /// A copy stays where it is as long as it is wanted and its worker stays: moving costs a load. A new copy goes to the
 /// worker with the most free memory that does not hold the version yet and has room; surplus copies leave the fullest
 /// workers first. Larger versions are placed before smaller ones, so that small ones do not take the only fitting room.
-pub fn plan(seats: &[Seat], current: &BTreeMap<WorkerId, Vec<Assignment>>, wanted: &[Wanted]) -> Plan {
+///
+/// A copy that `failed` where it is goes to another worker on which it has not, if there is one with room; else it stays,
+/// since the fault may be the version's own, and moving it about would only hide that.
+pub fn plan(
+    seats: &[Seat],
+    current: &BTreeMap<WorkerId, Vec<Assignment>>,
+    wanted: &[Wanted],
+    failed: &Failed,
+) -> Plan {
     let mut rooms: BTreeMap<WorkerId, Room> =
         seats.iter().map(|seat| (seat.worker, Room::new(seat))).collect();
     let mut order: Vec<&Wanted> = wanted.iter().collect();
     order.sort_by_key(|wanted| (std::cmp::Reverse(wanted.resident_bytes), wanted.version));
 
     for version in &order {
-        keep(&mut rooms, current, version);
+        keep(&mut rooms, current, version, failed);
     }
     let mut short = Vec::new();
     for version in &order {
-        let missing = place(&mut rooms, version);
+        let missing = place(&mut rooms, current, version, failed);
         if missing > 0 {
             short.push(Short {
                 version: version.version,
@@ -111,25 +124,30 @@ impl Room {
         }
     }
 
+    fn has_place(&self, wanted: &Wanted) -> bool {
+        !self.draining
+            && !self.versions.contains(&wanted.version)
+            && self.free_bytes >= i128::from(wanted.resident_bytes)
+    }
+
     fn take(&mut self, wanted: &Wanted) {
         self.versions.insert(wanted.version);
         self.free_bytes -= i128::from(wanted.resident_bytes);
     }
 }
 
-/// Leaves copies where they are, up to the number that is wanted; on the emptiest workers first.
+/// Leaves copies that have not failed where they are, up to the number that is wanted; on the emptiest workers first.
 fn keep(
     rooms: &mut BTreeMap<WorkerId, Room>,
     current: &BTreeMap<WorkerId, Vec<Assignment>>,
     wanted: &Wanted,
+    failed: &Failed,
 ) {
     let mut holders: Vec<(i128, WorkerId)> = rooms
         .iter()
         .filter(|(_, room)| !room.draining)
         .filter(|(worker, _)| {
-            current
-                .get(worker)
-                .is_some_and(|held| held.iter().any(|assignment| assignment.version == wanted.version))
+            holds(current, **worker, wanted) && !failed.contains(&(**worker, wanted.version))
         })
         .map(|(worker, room)| (-room.free_bytes, *worker))
         .collect();
@@ -141,8 +159,20 @@ fn keep(
     }
 }
 
-/// Finds places for the copies that are missing; tells how many found none.
-fn place(rooms: &mut BTreeMap<WorkerId, Room>, wanted: &Wanted) -> u32 {
+fn holds(current: &BTreeMap<WorkerId, Vec<Assignment>>, worker: WorkerId, wanted: &Wanted) -> bool {
+    current
+        .get(&worker)
+        .is_some_and(|held| held.iter().any(|assignment| assignment.version == wanted.version))
+}
+
+/// Finds places for the copies that are missing; tells how many found none. Best is a worker on which the version has not
+/// failed, then the one that holds it already, then the one with the most room.
+fn place(
+    rooms: &mut BTreeMap<WorkerId, Room>,
+    current: &BTreeMap<WorkerId, Vec<Assignment>>,
+    wanted: &Wanted,
+    failed: &Failed,
+) -> u32 {
     let held = rooms
         .values()
         .filter(|room| room.versions.contains(&wanted.version))
@@ -151,12 +181,15 @@ fn place(rooms: &mut BTreeMap<WorkerId, Room>, wanted: &Wanted) -> u32 {
         .replicas
         .saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
     for placed in 0..missing {
-        let roomiest = rooms
+        let best = rooms
             .iter_mut()
-            .filter(|(_, room)| !room.draining && !room.versions.contains(&wanted.version))
-            .filter(|(_, room)| room.free_bytes >= i128::from(wanted.resident_bytes))
-            .max_by_key(|(worker, room)| (room.free_bytes, std::cmp::Reverse(**worker)));
-        match roomiest {
+            .filter(|(_, room)| room.has_place(wanted))
+            .max_by_key(|(worker, room)| {
+                let failed = failed.contains(&(**worker, wanted.version));
+                let holds = holds(current, **worker, wanted);
+                (!failed, holds, room.free_bytes, std::cmp::Reverse(**worker))
+            });
+        match best {
             Some((_, room)) => room.take(wanted),
             None => return missing - placed,
         }
@@ -164,16 +197,21 @@ fn place(rooms: &mut BTreeMap<WorkerId, Room>, wanted: &Wanted) -> u32 {
     0
 }
 
+/// What a worker is told. Its generation grows when the replica that it has cannot be changed to what is wanted now.
 fn assignment(wanted: &Wanted, kept: &[Assignment]) -> Assignment {
     let before = kept
         .iter()
         .find(|assignment| assignment.version == wanted.version);
+    let generation = before.map_or(0, |before| {
+        before.generation + u64::from(before.threads != wanted.threads)
+    });
     Assignment {
         organization: wanted.organization,
         version: wanted.version,
         manifest: wanted.manifest.clone(),
         files: wanted.files.clone(),
-        generation: before.map_or(0, |assignment| assignment.generation),
+        threads: wanted.threads,
+        generation,
     }
 }
 
@@ -202,7 +240,13 @@ mod tests {
             files: Vec::new(),
             replicas,
             resident_bytes,
+            threads: None,
         }
+    }
+
+    /// The plan where nothing has failed.
+    fn plan(seats: &[Seat], current: &BTreeMap<WorkerId, Vec<Assignment>>, wanted: &[Wanted]) -> Plan {
+        super::plan(seats, current, wanted, &Failed::new())
     }
 
     fn seat(number: u128, memory_bytes: u64) -> Seat {
@@ -277,6 +321,47 @@ mod tests {
     }
 
     #[test]
+    fn copy_that_failed_moves_to_a_worker_on_which_it_has_not() {
+        let version = wanted(7, 1, 10);
+        let versions = std::slice::from_ref(&version);
+        let first = plan(&[seat(1, 50)], &BTreeMap::new(), versions);
+        let seats = [seat(1, 50), seat(2, 40)];
+        let failed = Failed::from([(seats[0].worker, version.version)]);
+        let second = super::plan(&seats, &first.assignments, versions, &failed);
+        assert_eq!(holders(&second, &version), [seats[1].worker]);
+
+        // Where it has failed everywhere, it stays where it is.
+        let failed = Failed::from(seats.map(|seat| (seat.worker, version.version)));
+        let third = super::plan(&seats, &second.assignments, versions, &failed);
+        assert_eq!(third, second);
+        // Where there is no room elsewhere, too.
+        let failed = Failed::from([(seats[0].worker, version.version)]);
+        let narrow = [seat(1, 50), seat(2, 5)];
+        let stayed = super::plan(&narrow, &first.assignments, versions, &failed);
+        assert_eq!(holders(&stayed, &version), [seats[0].worker]);
+    }
+
+    #[test]
+    fn other_number_of_threads_asks_for_a_fresh_copy() {
+        let mut version = wanted(7, 1, 10);
+        let held = |plan: &Plan| {
+            let assignment = &plan.assignments[&seat(1, 50).worker][0];
+            (assignment.threads, assignment.generation)
+        };
+        let first = plan(&[seat(1, 50)], &BTreeMap::new(), std::slice::from_ref(&version));
+        assert_eq!(held(&first), (None, 0));
+        version.threads = Some(4);
+        let second = plan(&[seat(1, 50)], &first.assignments, std::slice::from_ref(&version));
+        assert_eq!(held(&second), (Some(4), 1));
+        let third = plan(
+            &[seat(1, 50)],
+            &second.assignments,
+            std::slice::from_ref(&version),
+        );
+        assert_eq!(third, second);
+    }
+
+    #[test]
     fn version_without_room_is_told_rather_than_squeezed_in() {
         let version = wanted(7, 2, 60);
         let plan = plan(
@@ -299,11 +384,16 @@ mod tests {
         fn plans_are_stable_and_never_overfill(
             memories in proptest::collection::vec(0u64..200, 0..6),
             sizes in proptest::collection::vec((0u32..4, 0u64..80), 0..12),
+            failed in proptest::collection::btree_set((1u128..6, 100u128..112), 0..20),
         ) {
             let seats: Vec<Seat> = (1..).zip(&memories).map(|(number, memory)| seat(number, *memory)).collect();
             let versions: Vec<Wanted> =
                 (100..).zip(&sizes).map(|(number, (replicas, size))| wanted(number, *replicas, *size)).collect();
-            let first = plan(&seats, &BTreeMap::new(), &versions);
+            let failed: Failed = failed
+                .into_iter()
+                .map(|(number, version)| (seat(number, 0).worker, wanted(version, 0, 0).version))
+                .collect();
+            let first = super::plan(&seats, &BTreeMap::new(), &versions, &failed);
             for seat in &seats {
                 let held: u64 = first.assignments[&seat.worker]
                     .iter()
@@ -315,7 +405,7 @@ mod tests {
                 let missing = first.short.iter().find(|short| short.version == version.version).map_or(0, |short| short.missing);
                 prop_assert_eq!(holders(&first, version).len() + missing as usize, version.replicas as usize);
             }
-            let second = plan(&seats, &first.assignments, &versions);
+            let second = super::plan(&seats, &first.assignments, &versions, &failed);
             prop_assert_eq!(first, second);
         }
     }

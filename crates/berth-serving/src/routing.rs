@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use berth_coordination::{Event, Fleet, Topic};
 use berth_domain::access::KeyIdentity;
 use berth_domain::clock::Timestamp;
-use berth_domain::id::ReplicaId;
+use berth_domain::id::{ReplicaId, VersionId};
 use berth_domain::name::Handle;
 use berth_domain::random::Random;
 use berth_store::Store;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::dice::Dice;
 use self::directory::Directories;
 use self::table::Table;
-pub use self::table::{Absence, Outstanding, Route};
+pub use self::table::{Absence, Outstanding, Route, Standing};
 
 /// How often the route table is read again without being told to.
 const ROUTES_EVERY: Duration = Duration::from_millis(250);
@@ -153,9 +153,14 @@ impl Router {
             .choose(target.version().version, tried, &self.shared.dice)
     }
 
-    /// Whether a replica of `target` answers.
-    pub fn is_ready(&self, target: &Target) -> bool {
-        self.shared.table.load().is_ready(target.version().version)
+    /// Why no replica of `target` answers; `None` when one does.
+    pub fn absence(&self, target: &Target) -> Option<Absence> {
+        self.shared.table.load().absence(target.version().version)
+    }
+
+    /// How a version stands on the workers, as far as is known here.
+    pub fn standing(&self, version: VersionId) -> Standing {
+        self.shared.table.load().standing(version)
     }
 
     /// What `key` can call, by name.
@@ -255,7 +260,9 @@ impl Router {
                 // A worker whose lease has ended is not asked, even if what it said of its replicas lives a moment longer.
                 let alive: BTreeSet<_> = workers.iter().map(|worker| worker.id).collect();
                 replicas.retain(|replica| alive.contains(&replica.worker));
-                self.shared.table.rcu(|table| table.renewed(replicas.clone()));
+                self.shared
+                    .table
+                    .rcu(|table| table.renewed(alive.len(), replicas.clone()));
             }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, source = ?std::error::Error::source(&error), "routes are used as they were last read");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use berth_domain::manifest::Manifest;
 use berth_sandbox::launch::{Launch, Lifeline};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::measure::{self, Exit, Lives, Load, Purpose};
@@ -27,6 +27,9 @@ const ENVIRONMENT: [&str; 4] = [
 /// What the library wants to find in the environment: it must not report to its maker.
 pub(crate) const LIBRARY_ENVIRONMENT: [(&str, &str); 1] = [("ORT_DISABLE_TELEMETRY", "1")];
 
+/// What a runner says of itself is short. It holds an uploaded model, so it is not believed to say little.
+const EVENT_LIMIT_BYTES: u64 = 64 << 10;
+
 /// A runner's reason is cut after so many bytes: it ends up in tables and answers.
 const REASON_LIMIT_BYTES: usize = 2000;
 
@@ -39,13 +42,29 @@ pub(crate) struct Launcher {
     pub(crate) sockets: PathBuf,
     pub(crate) library: PathBuf,
     pub(crate) providers: Vec<String>,
+    /// How many threads compute one request where nobody asks for another number.
     pub(crate) threads: usize,
+    /// How many the machine has.
+    pub(crate) most_threads: usize,
     pub(crate) queue_requests: usize,
     pub(crate) sandbox: SandboxMode,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) load_timeout: Duration,
     pub(crate) log_filter: String,
     pub(crate) log_as_json: bool,
+}
+
+/// A model that a runner is to hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order<'a> {
+    /// What the runner's socket is called.
+    pub(crate) name: &'a str,
+    /// The folder with the model's files.
+    pub(crate) folder: &'a Path,
+    pub(crate) manifest: &'a Manifest,
+    /// How many threads compute one request; more than the machine has are not taken.
+    pub(crate) threads: Option<u32>,
+    pub(crate) purpose: Purpose,
 }
 
 /// A runner that answers requests. Dropping it kills it.
@@ -83,16 +102,9 @@ pub(crate) enum Error {
 }
 
 impl Launcher {
-    /// Starts a runner for the model in `folder`, with a socket called `name`, and waits until it is ready. Dropping the
-    /// future kills it.
-    pub(crate) async fn start(
-        &self,
-        name: &str,
-        folder: &Path,
-        manifest: &Manifest,
-        purpose: Purpose,
-    ) -> Result<Running, Error> {
-        let started = self.load(name, folder, manifest, purpose).await;
+    /// Starts a runner and waits until it is ready. Dropping the future kills it.
+    pub(crate) async fn start(&self, order: Order<'_>) -> Result<Running, Error> {
+        let started = self.load(order).await;
         let load = match &started {
             Ok(_) => Load::Loaded,
             Err(Error::Launch { .. }) => Load::NotStarted,
@@ -100,36 +112,35 @@ impl Launcher {
             Err(Error::Ended(_)) => Load::Crashed,
             Err(Error::TooLong(_)) => Load::Timeout,
         };
-        measure::loaded(purpose, load);
+        measure::loaded(order.purpose, load);
         started
     }
 
-    async fn load(
-        &self,
-        name: &str,
-        folder: &Path,
-        manifest: &Manifest,
-        purpose: Purpose,
-    ) -> Result<Running, Error> {
+    async fn load(&self, order: Order<'_>) -> Result<Running, Error> {
         let begun = Instant::now();
-        let settings = serde_json::to_vec(&self.settings(folder, manifest));
+        let settings = serde_json::to_vec(&self.settings(order));
         let settings = settings.map_err(|error| launch("writing the runner's settings")(error.into()))?;
-        let socket = Socket(self.sockets.join(format!("{name}.sock")));
+        let socket = Socket(self.sockets.join(format!("{}.sock", order.name)));
         let (mut child, lifeline) = self.spawn(&socket)?;
-        let mut lives = Lives::begin(purpose);
-        let announced = tokio::time::timeout(self.load_timeout, announced(&mut child, &settings));
-        let ready = match announced.await {
+        let mut lives = Lives::begin(order.purpose);
+        // One bound on everything: a runner that closes its output and stays is no better than one that says nothing.
+        let told = tokio::time::timeout(self.load_timeout, async {
+            match announced(&mut child, &settings).await? {
+                Some(event) => Ok(event),
+                None => Err(Error::Ended(ending(&mut child, &mut lives).await)),
+            }
+        });
+        let ready = match told.await {
             Err(_) => {
                 lives.end(Exit::LoadTimeout);
                 return Err(Error::TooLong(self.load_timeout));
             }
             Ok(Err(error)) => return Err(error),
-            Ok(Ok(Some(Event::Ready(ready)))) => ready,
-            Ok(Ok(Some(Event::Failed { reason }))) => {
+            Ok(Ok(Event::Ready(ready))) => ready,
+            Ok(Ok(Event::Failed { reason })) => {
                 lives.end(Exit::Refused);
                 return Err(Error::Refused(shortened(reason)));
             }
-            Ok(Ok(None)) => return Err(Error::Ended(ending(&mut child, &mut lives).await)),
         };
         Ok(Running {
             child,
@@ -141,13 +152,16 @@ impl Launcher {
         })
     }
 
-    fn settings(&self, folder: &Path, manifest: &Manifest) -> Settings {
+    fn settings(&self, order: Order<'_>) -> Settings {
+        let asked = order
+            .threads
+            .map(|threads| usize::try_from(threads).unwrap_or(usize::MAX));
         Settings {
-            folder: folder.to_owned(),
-            manifest: manifest.clone(),
+            folder: order.folder.to_owned(),
+            manifest: order.manifest.clone(),
             library: self.library.clone(),
             providers: self.providers.clone(),
-            threads: self.threads,
+            threads: asked.map_or(self.threads, |threads| threads.clamp(1, self.most_threads)),
             queue_requests: self.queue_requests,
             sandbox: self.sandbox,
             memory_bytes: self.memory_bytes,
@@ -266,7 +280,8 @@ async fn announced(child: &mut Child, settings: &[u8]) -> Result<Option<Event>, 
         return Ok(None);
     };
     let mut line = String::new();
-    let read = BufReader::new(output).read_line(&mut line).await;
+    let mut output = BufReader::new(output.take(EVENT_LIMIT_BYTES));
+    let read = output.read_line(&mut line).await;
     read.map_err(launch("reading what the runner says"))?;
     Ok(serde_json::from_str(&line).ok())
 }
@@ -316,7 +331,47 @@ fn terminate(pid: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use berth_domain::manifest::{Batching, Task};
+
     use super::*;
+
+    #[test]
+    fn threads_are_those_asked_for_as_far_as_the_machine_has_them() {
+        let launcher = Launcher {
+            program: PathBuf::new(),
+            sockets: PathBuf::new(),
+            library: PathBuf::new(),
+            providers: Vec::new(),
+            threads: 3,
+            most_threads: 8,
+            queue_requests: 1,
+            sandbox: SandboxMode::Required,
+            memory_bytes: None,
+            load_timeout: Duration::ZERO,
+            log_filter: String::new(),
+            log_as_json: false,
+        };
+        let manifest = Manifest {
+            task: Task::Tensors,
+            graph: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            text_embedding: None,
+            batching: Batching::default(),
+            license: None,
+            guessed: Vec::new(),
+        };
+        for (asked, given) in [(None, 3), (Some(1), 1), (Some(8), 8), (Some(u32::MAX), 8)] {
+            let order = Order {
+                name: "n",
+                folder: Path::new("/"),
+                manifest: &manifest,
+                threads: asked,
+                purpose: Purpose::Serving,
+            };
+            assert_eq!(launcher.settings(order).threads, given, "{asked:?}");
+        }
+    }
 
     #[test]
     fn endings_are_told_in_words() {

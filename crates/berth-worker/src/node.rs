@@ -93,6 +93,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         launcher: launcher.clone(),
         cache: cache.clone(),
         board: board.clone(),
+        waits: options::waits(config),
         drain_timeout: config.worker.drain_timeout.get(),
     });
     let control = Control::new(launcher, cache, board.clone(), Arc::clone(&clock));

@@ -6,10 +6,11 @@ pub(crate) mod list;
 pub(crate) mod show;
 pub(crate) mod update;
 
-use berth_domain::deployment::{Replicas, Settings};
+use berth_domain::deployment::{Replicas, Settings, State};
 use berth_domain::id::{DeploymentId, ModelId};
 use berth_domain::name::Handle;
-use berth_serving::deployments::Share;
+use berth_serving::deployments::{Share, standing};
+use berth_serving::routing::{Router, Standing};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,6 +39,23 @@ pub(crate) struct Deployment {
     /// Since when it serves nobody; null when it serves.
     #[schema(required)]
     stopped_at: Option<DateTime<Utc>>,
+    /// How it stands: as the worst of its versions. In the answer that makes a deployment it is `pending`.
+    state: State,
+    /// Why it is no further, in words; null where there is nothing to say.
+    #[schema(required)]
+    reason: Option<String>,
+}
+
+impl Deployment {
+    /// As it stands now, as far as `router` knows.
+    fn standing(router: &Router, deployment: berth_store::deployments::Deployment) -> Self {
+        let Standing { state, reason } = standing(router, &deployment);
+        Self {
+            state,
+            reason,
+            ..deployment.into()
+        }
+    }
 }
 
 /// A version behind a deployment.
@@ -64,7 +82,8 @@ pub(crate) struct WantedSettings {
     /// How many replicas of each version are kept.
     #[schema(inline)]
     replicas: WantedReplicas,
-    /// How many threads compute one request; the worker's choice unless stated.
+    /// How many threads compute one request, as far as the worker's machine has them; the worker's choice unless stated. The
+    /// most that any deployment of a version asks for counts.
     threads: Option<u32>,
 }
 
@@ -72,24 +91,22 @@ pub(crate) struct WantedSettings {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct WantedReplicas {
-    /// At least so many.
+    /// So many of each version, each on another worker; 1 to 64.
     min: u32,
-    /// At most so many.
-    max: u32,
 }
 
 impl Default for WantedReplicas {
     fn default() -> Self {
-        let Replicas { min, max } = Replicas::default();
-        Self { min, max }
+        let Replicas { min } = Replicas::default();
+        Self { min }
     }
 }
 
 impl From<WantedSettings> for Settings {
     fn from(wanted: WantedSettings) -> Self {
-        let WantedReplicas { min, max } = wanted.replicas;
+        let WantedReplicas { min } = wanted.replicas;
         Self {
-            replicas: Replicas { min, max },
+            replicas: Replicas { min },
             threads: wanted.threads,
         }
     }
@@ -104,6 +121,7 @@ impl From<DeployedVersion> for Share {
     }
 }
 
+/// One that nobody has looked for on the workers.
 impl From<berth_store::deployments::Deployment> for Deployment {
     fn from(deployment: berth_store::deployments::Deployment) -> Self {
         let versions = deployment.versions.iter().map(|version| DeployedVersion {
@@ -120,6 +138,8 @@ impl From<berth_store::deployments::Deployment> for Deployment {
             created_at: deployment.created_at,
             updated_at: deployment.updated_at,
             stopped_at: deployment.stopped_at,
+            state: State::Pending,
+            reason: None,
         }
     }
 }

@@ -373,8 +373,11 @@ codes! {
         DeadlineExceeded = "deadline_exceeded", GATEWAY_TIMEOUT, Retry::Perhaps,
             "The model did not answer in time.",
             "Send less at once, or ask the operator for more time (`http.inference_timeout`).";
+        ModelFailedToLoad = "model_failed_to_load", SERVICE_UNAVAILABLE, Retry::Never,
+            "The model could not be loaded, or its process ended again and again.",
+            "Those who deployed it find the reason on the deployment (`reason`). Workers go on trying, ever more rarely.";
         ModelFailed = "model_failed", INTERNAL_SERVER_ERROR, Retry::Never,
-            "The model failed on data that fits its description, or its result makes no sense.",
+            "The model failed whatever the data was, or its result makes no sense.",
             "The message says how. Tell whoever made the model.";
         AnswerTooLarge = "answer_too_large", PAYLOAD_TOO_LARGE, Retry::Never,
             "The answer would be larger than one answer may be.",
@@ -392,16 +395,16 @@ codes! {
             "One request has more rows than it may.",
             "Send several requests.";
         TextTooLong = "text_too_long", BAD_REQUEST, Retry::Never,
-            "A text is longer than one text may be.",
+            "A text has more bytes than one text may have.",
             "Cut the text.";
         ContextLengthExceeded = "context_length_exceeded", BAD_REQUEST, Retry::Never,
-            "A list of token ids is longer than the model reads.",
-            "Cut the list.";
+            "A text or a list of token ids has more tokens than the model reads at once.",
+            "Cut it, or split it into several inputs; the message says how many tokens there may be.";
         TokenOutOfRange = "token_out_of_range", BAD_REQUEST, Retry::Never,
             "A token id is not in the model's vocabulary.",
             "Use the tokenizer of the model.";
         InputRejected = "input_rejected", BAD_REQUEST, Retry::Never,
-            "The model refused the data, such as an index that is out of range.",
+            "The model cannot work on the data, such as an index out of range or more positions than it knows.",
             "The message says what is wrong with it.";
     }
 

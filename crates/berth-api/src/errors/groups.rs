@@ -65,6 +65,7 @@ pub(crate) const INFERENCE: &[Code] = &[
     Code::UnsupportedParameter,
     Code::InputRejected,
 ];
+    Code::ModelFailedToLoad,
 
 /// Endpoints that take texts.
 pub(crate) const TEXTS: &[Code] = &[

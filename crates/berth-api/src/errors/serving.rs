@@ -4,6 +4,7 @@ use std::io;
 
 use berth_serving::gate::Refusal;
 use berth_serving::inference::{self, FailureKind};
+use berth_serving::routing::Absence;
 use berth_serving::{deployments, models, routing, uploads};
 
 use crate::errors::{Code, Failure, sentence};
@@ -13,7 +14,7 @@ impl From<inference::Error> for Failure {
         use inference::Error as E;
         match error {
             E::ModelNotFound(model) => model_not_found(&model),
-            E::NotReady(absence) => Self::of(Code::ModelNotReady).retry_after(absence.retry_after),
+            E::NotReady(absence) => absent(absence),
             E::RunnerCrashed(error) => Self::of(Code::RunnerCrashed).source(error),
             E::Deadline => Self::of(Code::DeadlineExceeded),
             E::Runner(failure) => runner(failure),
@@ -26,6 +27,27 @@ impl From<inference::Error> for Failure {
 impl From<routing::Error> for Failure {
     fn from(error: routing::Error) -> Self {
         inference::Error::from(error).into()
+    }
+}
+
+/// A model of which no replica answers. Whoever may not know the reason was not given it.
+fn absent(absence: Absence) -> Failure {
+    match absence {
+        Absence::Coming { retry_after, trouble } => {
+            let detail = trouble.map(|trouble| {
+                format!(
+                    "No copy of the model is ready to answer yet; the last attempt came to nothing. {trouble}"
+                )
+            });
+            let code = Code::ModelNotReady;
+            let failure = detail.map_or_else(|| Failure::of(code), |detail| Failure::new(code, detail));
+            failure.retry_after(retry_after)
+        }
+        Absence::Failed { reason: None } => Failure::of(Code::ModelFailedToLoad),
+        Absence::Failed { reason: Some(reason) } => {
+            let title = Code::ModelFailedToLoad.title();
+            Failure::new(Code::ModelFailedToLoad, format!("{title} {reason}"))
+        }
     }
 }
 
@@ -157,6 +179,8 @@ mod tests {
 
     #[test]
     fn every_refusal_of_the_gate_is_in_the_table() {
+    use std::time::Duration;
+
         for text in gate::REFUSAL_CODES {
             let code = Code::find(text).unwrap_or_else(|| panic!("`{text}` is not in the table"));
             assert!(
@@ -167,3 +191,39 @@ mod tests {
         }
     }
 }
+    #[test]
+    fn model_that_failed_to_load_says_why_to_those_who_may_know() {
+        let failed = |reason: Option<&str>| {
+            let reason = reason.map(str::to_owned);
+            Failure::from(inference::Error::NotReady(Absence::Failed { reason }))
+        };
+        let told = failed(Some("The runner was killed."));
+        assert_eq!(
+            told.detail(),
+            "The model could not be loaded, or its process ended again and again. The runner was killed."
+        );
+        assert_eq!((told.code(), told.wait()), (Code::ModelFailedToLoad, None));
+        let untold = failed(None);
+        assert!(!untold.detail().contains("killed"));
+
+        let coming = |trouble: Option<&str>| {
+            let retry_after = Duration::from_secs(3);
+            let trouble = trouble.map(str::to_owned);
+            Failure::from(inference::Error::NotReady(Absence::Coming {
+                retry_after,
+                trouble,
+            }))
+        };
+        let told = coming(Some("It was killed."));
+        assert!(
+            told.detail().ends_with("nothing. It was killed."),
+            "{}",
+            told.detail()
+        );
+        assert_eq!(
+            (told.code(), told.wait()),
+            (Code::ModelNotReady, Some(Duration::from_secs(3)))
+        );
+        assert_eq!(coming(None).detail(), Code::ModelNotReady.title());
+    }
+

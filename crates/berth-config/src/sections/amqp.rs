@@ -22,7 +22,8 @@ pub struct Amqp {
     pub url_file: Option<PathBuf>,
     /// What the name of every queue and exchange begins with. Two installations on one virtual host need two prefixes.
     pub prefix: String,
-    /// Messages that one process takes at the same time. More keep it busy while some wait; fewer spread work better.
+    /// Messages of one kind that one process works on at the same time. More keep it busy while some wait; fewer spread work
+    /// better. Checks of models wait for a worker, which proves one at a time.
     pub prefetch: u16,
     /// How long one operation may take, connecting included.
     pub timeout: Span,
@@ -34,7 +35,7 @@ impl Default for Amqp {
             url: None,
             url_file: None,
             prefix: "berth".to_owned(),
-            prefetch: 16,
+            prefetch: 4,
             timeout: Span::seconds(5),
         }
     }

@@ -134,7 +134,7 @@ impl Section for Http {
 pub struct BodyLimits {
     /// Bodies on `/api`, other than uploads.
     pub control: Size,
-    /// Bodies on `/v1` and `/v2`. Each is held in memory while its request runs.
+    /// Bodies on `/v1` and `/v2`, at most 255MiB. Each is held in memory while its request runs.
     pub inference: Size,
     /// One uploaded model file or archive. It streams to disk: a large bound costs disk, not memory.
     pub upload: Size,
@@ -144,6 +144,10 @@ impl Default for BodyLimits {
     fn default() -> Self {
         Self {
             control: Size::mib(1),
+/// The largest that `http.body_limits.inference` can be. A body goes to its runner in one message, which has a limit of
+/// 256 MiB; the rest is for what goes with it.
+pub const LARGEST_INFERENCE_BODY: Size = Size::mib(255);
+
             inference: Size::mib(32),
             upload: Size::gib(8),
         }
@@ -171,6 +175,12 @@ impl Cors {
     fn settle(&self, check: &mut Check<'_>) {
         for origin in &self.allowed_origins {
             let host = origin
+        if self.inference > LARGEST_INFERENCE_BODY {
+            check.problem(
+                "inference",
+                format!("must be at most {LARGEST_INFERENCE_BODY}: no larger body gets through to a model"),
+            );
+        }
                 .strip_prefix("https://")
                 .or_else(|| origin.strip_prefix("http://"));
             if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {

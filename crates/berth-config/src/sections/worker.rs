@@ -1,6 +1,5 @@
 //! A node that holds models.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -35,9 +34,6 @@ pub struct Worker {
     /// Name of this node for people. Without it, the name of the machine.
     #[schemars(example = "gpu-node-3")]
     pub name: Option<String>,
-    /// Words about this node that placement can ask for, such as its zone.
-    #[schemars(example = BTreeMap::from([("zone", "a")]))]
-    pub labels: BTreeMap<String, String>,
     /// Memory for all runners together. Without it, eight tenths of the machine's.
     #[schemars(example = "24GiB")]
     pub memory: Option<Size>,
@@ -58,6 +54,11 @@ pub struct Worker {
     pub lease: Span,
     /// How long loading one model may take, without fetching its files.
     pub load_timeout: Span,
+    /// How long the node waits before it starts a model's process again that failed or ended; doubled each time it happens
+    /// again within a minute. Short waits bring a model back sooner; they also give a request that crashes it more turns.
+    pub restart_wait: Span,
+    /// The longest of these waits. The node never gives up on a model that it is told to hold.
+    pub longest_restart_wait: Span,
     /// How long running requests may take to end after SIGTERM, or when a model is taken off the node.
     pub drain_timeout: Span,
     /// Address and port for `/healthz`, `/readyz` and `/metrics` of this node, by plain HTTP; port 0 takes a free one.
@@ -74,7 +75,6 @@ impl Default for Worker {
             cache_folder: PathBuf::from("/var/cache/berth"),
             cache_size: Size::gib(50),
             name: None,
-            labels: BTreeMap::new(),
             memory: None,
             runner_memory: None,
             providers: vec!["cpu".to_owned()],
@@ -83,6 +83,8 @@ impl Default for Worker {
             sandbox: SandboxMode::Required,
             lease: Span::seconds(5),
             load_timeout: Span::minutes(5),
+            restart_wait: Span::seconds(1),
+            longest_restart_wait: Span::minutes(1),
             drain_timeout: Span::seconds(30),
             listen: None,
         }
@@ -120,6 +122,13 @@ impl Section for Worker {
             check.problem("lease", "must be at least 1s");
         }
         check.some_time("load_timeout", self.load_timeout);
+        check.some_time("restart_wait", self.restart_wait);
+        if self.longest_restart_wait < self.restart_wait {
+            check.problem(
+                "longest_restart_wait",
+                "must not be shorter than `worker.restart_wait`",
+            );
+        }
         for (field, size) in [("memory", self.memory), ("runner_memory", self.runner_memory)] {
             if size.is_some_and(|size| size < Size::mib(64)) {
                 check.problem(field, "must be at least 64MiB");

@@ -22,7 +22,7 @@ use berth_domain::work::{ModelCheck, Work};
 use berth_queue::Queue;
 use berth_queue::amqp::{self, Amqp};
 use berth_queue::memory;
-use berth_store::deployments::NewDeployment;
+use berth_store::deployments::{DeploymentChange, NewDeployment};
 use berth_store::models::{NewModel, Reach};
 use berth_store::organizations::NewOrganization;
 use berth_store::projects::NewProject;
@@ -231,6 +231,22 @@ impl House {
             .expect("inserted");
         tx.commit().await.expect("commits");
         deployment.id
+    }
+
+    /// Changes how a deployment wants to be run.
+    pub(crate) async fn change(&self, deployment: DeploymentId, settings: Settings) {
+        let change = DeploymentChange {
+            settings: Some(settings),
+            versions: None,
+            stopped: None,
+        };
+        let mut tx = self.store.tenant(self.organization).await.expect("begins");
+        let changed = tx
+            .deployments()
+            .update(self.organization, deployment, &change, self.now())
+            .await;
+        assert!(changed.expect("updated"));
+        tx.commit().await.expect("commits");
     }
 
     /// Announces bytes that are about to be stored.

@@ -1,6 +1,5 @@
 //! Checks of versions, by workers that answer as the test says.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +52,6 @@ async fn announce(house: &House, address: &str, draining: bool) {
         hostname: "node-1".to_owned(),
         devices: vec![],
         memory_bytes: 1 << 33,
-        labels: BTreeMap::new(),
         library_version: "1.32.0".to_owned(),
         protocol: 1,
         draining,

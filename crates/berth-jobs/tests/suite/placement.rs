@@ -1,15 +1,15 @@
 //! The planner's loop, over Redis and its twin.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berth_coordination::memory::Memory;
-use berth_coordination::records::WorkerRecord;
+use berth_coordination::records::{ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_coordination::redis::{self, Redis};
 use berth_coordination::{Coordination, Topic};
 use berth_domain::clock::Timestamp;
-use berth_domain::id::{DeploymentId, VersionId, WorkerId};
+use berth_domain::deployment::{Replicas, Settings};
+use berth_domain::id::{DeploymentId, ReplicaId, VersionId, WorkerId};
 use berth_domain::random::SystemRandom;
 use berth_jobs::placement::{Options, Placement};
 use berth_test_support::{TestRedis, wait_until};
@@ -47,6 +47,8 @@ suite! {
     wanted_version_is_assigned_once_and_stays
     removed_deployment_is_taken_back
     version_moves_when_its_worker_is_gone
+    version_moves_once_from_where_it_failed
+    settings_of_a_deployment_reach_the_worker
     draining_worker_gets_nothing_new
     one_process_plans_and_another_takes_over
     loop_is_woken_by_an_event_and_gives_the_lease_back
@@ -69,7 +71,6 @@ async fn worker(house: &House, draining: bool) -> WorkerId {
         hostname: "node-1".to_owned(),
         devices: vec![],
         memory_bytes: 1 << 30,
-        labels: BTreeMap::new(),
         library_version: "1.32.0".to_owned(),
         protocol: 1,
         draining,
@@ -156,6 +157,81 @@ async fn version_moves_when_its_worker_is_gone(house: House) {
         None,
         "what the gone one should hold is forgotten"
     );
+}
+
+/// Says how the worker's replica of the version is.
+async fn tell(house: &House, worker: WorkerId, version: VersionId, state: ReplicaState) {
+    let replica = ReplicaRecord {
+        id: ReplicaId::new(&house.clock, &SystemRandom),
+        worker,
+        organization: house.organization,
+        version,
+        state,
+        trouble: None,
+        address: None,
+        resident_bytes: 0,
+        load_ms: 0,
+    };
+    house
+        .fleet()
+        .publish_replicas(worker, &[replica], TTL)
+        .await
+        .expect("published");
+}
+
+async fn version_moves_once_from_where_it_failed(house: House) {
+    let failed = || ReplicaState::Failed {
+        reason: "The runner was killed.".to_owned(),
+    };
+    let placement = placement(&house, "ann");
+    let first = worker(&house, false).await;
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    placement.round().await.expect("plans");
+    tell(&house, first, version, failed()).await;
+    assert_eq!(
+        placement.round().await.expect("plans"),
+        0,
+        "there is no other worker"
+    );
+
+    let second = worker(&house, false).await;
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, second).await, Some(vec![version]));
+    assert_eq!(told(&house, first).await, Some(vec![]));
+    // The first has nothing more to say of it, and the second fails as well.
+    house
+        .fleet()
+        .publish_replicas(first, &[], TTL)
+        .await
+        .expect("published");
+    tell(&house, second, version, failed()).await;
+    assert_eq!(
+        placement.round().await.expect("plans"),
+        0,
+        "it does not go back and forth"
+    );
+}
+
+async fn settings_of_a_deployment_reach_the_worker(house: House) {
+    let workers = [worker(&house, false).await, worker(&house, false).await];
+    let version = house.ready("a", 100 << 20).await;
+    let deployment = house.deploy("a", version).await;
+    let settings = Settings {
+        replicas: Replicas { min: 2 },
+        threads: Some(3),
+    };
+    house.change(deployment, settings).await;
+    round(&house, "ann").await;
+    for worker in workers {
+        let assignments = house.fleet().assignments(worker).await.expect("read");
+        let threads: Vec<_> = assignments
+            .iter()
+            .flatten()
+            .map(|assignment| (assignment.version, assignment.threads))
+            .collect();
+        assert_eq!(threads, [(version, Some(3))]);
+    }
 }
 
 async fn draining_worker_gets_nothing_new(house: House) {

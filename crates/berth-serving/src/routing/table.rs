@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use berth_coordination::records::{ReplicaRecord, ReplicaState};
+use berth_domain::deployment::State;
 use berth_domain::id::{ReplicaId, VersionId};
 use tokio::time::Instant;
 
@@ -83,24 +84,65 @@ struct Replicas {
     ready: Vec<Arc<Route>>,
     coming: usize,
     load_ms: u64,
+    /// Why the last attempt at one that is coming came to nothing.
+    trouble: Option<String>,
+    /// Why one failed again and again.
     failure: Option<String>,
 }
 
-/// Why no replica can be had.
+impl Replicas {
+    /// Whether none answers and none is coming, because all there are have failed.
+    const fn have_failed(&self) -> bool {
+        self.ready.is_empty() && self.coming == 0 && self.failure.is_some()
+    }
+}
+
+/// Why no replica can be had. The reasons are for those who may know what the model is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absence {
-    /// When to try again, from how long loading took elsewhere; a second where nobody knows.
-    pub retry_after: Duration,
-    /// Whether a replica is being loaded.
-    pub coming: bool,
-    /// Why the last one failed, in words.
-    pub failure: Option<String>,
+pub enum Absence {
+    /// None answers yet, or none at this moment.
+    Coming {
+        /// When to try again, from how long loading took elsewhere; a second where nobody knows.
+        retry_after: Duration,
+        /// Why the last attempt to load it came to nothing, in words.
+        trouble: Option<String>,
+    },
+    /// All have failed again and again; they are tried ever more rarely.
+    Failed {
+        /// Why the last one failed, in words.
+        reason: Option<String>,
+    },
+}
+
+impl Absence {
+    /// The same without reasons.
+    #[must_use]
+    pub fn without_reasons(self) -> Self {
+        match self {
+            Self::Coming { retry_after, .. } => Self::Coming {
+                retry_after,
+                trouble: None,
+            },
+            Self::Failed { .. } => Self::Failed { reason: None },
+        }
+    }
+}
+
+/// How a version stands on the workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How far it is.
+    pub state: State,
+    /// Why it is no further, in words, where there is something to say.
+    pub reason: Option<String>,
 }
 
 /// The replicas of all versions at one moment.
 #[derive(Debug)]
 pub(super) struct Table {
     versions: HashMap<VersionId, Replicas>,
+    /// How many workers there are.
+    workers: usize,
     epoch: Instant,
 }
 
@@ -109,12 +151,13 @@ impl Table {
     pub(super) fn empty() -> Self {
         Self {
             versions: HashMap::new(),
+            workers: 0,
             epoch: Instant::now(),
         }
     }
 
-    /// The table of `records`. Routes that `self` has already are carried over with their connections and counts.
-    pub(super) fn renewed(&self, records: Vec<ReplicaRecord>) -> Self {
+    /// The table of `records` on so many `workers`. Routes that `self` has already are carried over with their connections and counts.
+    pub(super) fn renewed(&self, workers: usize, records: Vec<ReplicaRecord>) -> Self {
         let known: HashMap<ReplicaId, &Arc<Route>> = self
             .versions
             .values()
@@ -133,13 +176,17 @@ impl Table {
                     };
                     replicas.ready.push(route);
                 }
-                (ReplicaState::Fetching | ReplicaState::Loading, _) => replicas.coming += 1,
+                (ReplicaState::Fetching | ReplicaState::Loading, _) => {
+                    replicas.coming += 1;
+                    replicas.trouble = record.trouble.or_else(|| replicas.trouble.take());
+                }
                 (ReplicaState::Failed { reason }, _) => replicas.failure = Some(reason),
                 (ReplicaState::Draining | ReplicaState::Ready, _) => {}
             }
         }
         Self {
             versions,
+            workers,
             epoch: self.epoch,
         }
     }
@@ -155,11 +202,26 @@ impl Table {
         })
     }
 
-    /// Whether a replica of `version` answers.
-    pub(super) fn is_ready(&self, version: VersionId) -> bool {
-        self.versions
-            .get(&version)
-            .is_some_and(|replicas| !replicas.ready.is_empty())
+    /// Why no replica of `version` answers; `None` when one does.
+    pub(super) fn absence(&self, version: VersionId) -> Option<Absence> {
+        let replicas = self.versions.get(&version);
+        let ready = replicas.is_some_and(|replicas| !replicas.ready.is_empty());
+        (!ready).then(|| absence(replicas))
+    }
+
+    /// How `version` stands.
+    pub(super) fn standing(&self, version: VersionId) -> Standing {
+        let of = |state, reason| Standing { state, reason };
+        match self.versions.get(&version) {
+            Some(replicas) if !replicas.ready.is_empty() => of(State::Ready, None),
+            Some(replicas) if replicas.coming > 0 => of(State::Loading, replicas.trouble.clone()),
+            Some(replicas) if replicas.have_failed() => of(State::Failed, replicas.failure.clone()),
+            _ if self.workers == 0 => of(State::Pending, Some("There is no worker.".to_owned())),
+            _ => {
+                let reason = "No worker holds it yet; perhaps none has room for it.";
+                of(State::Pending, Some(reason.to_owned()))
+            }
+        }
     }
 
     /// A replica of `version`: of two random ones the one with fewer requests, leaving out `tried` and, where another can
@@ -200,11 +262,17 @@ impl Table {
 }
 
 fn absence(replicas: Option<&Replicas>) -> Absence {
+    if let Some(replicas) = replicas
+        && replicas.have_failed()
+    {
+        return Absence::Failed {
+            reason: replicas.failure.clone(),
+        };
+    }
     let load_ms = replicas.map_or(0, |replicas| replicas.load_ms);
-    Absence {
+    Absence::Coming {
         retry_after: Duration::from_millis(load_ms.clamp(1_000, 60_000)),
-        coming: replicas.is_some_and(|replicas| replicas.coming > 0),
-        failure: replicas.and_then(|replicas| replicas.failure.clone()),
+        trouble: replicas.and_then(|replicas| replicas.trouble.clone()),
     }
 }
 
@@ -223,6 +291,7 @@ mod tests {
             organization: OrganizationId::from_uuid(Uuid::from_u128(1)),
             version: version(),
             state,
+            trouble: None,
             address: Some(format!("unix:/run/{number}.sock")),
             resident_bytes: 0,
             load_ms: 2_500,
@@ -239,10 +308,10 @@ mod tests {
 
     #[tokio::test]
     async fn less_busy_replica_is_taken() {
-        let table = Table::empty().renewed(vec![
-            record(1, ReplicaState::Ready),
-            record(2, ReplicaState::Ready),
-        ]);
+        let table = Table::empty().renewed(
+            1,
+            vec![record(1, ReplicaState::Ready), record(2, ReplicaState::Ready)],
+        );
         let dice = dice();
         let held: Vec<_> = (0..20)
             .map(|_| table.choose(version(), &[], &dice).expect("a replica"))
@@ -256,22 +325,22 @@ mod tests {
 
     #[tokio::test]
     async fn counts_and_connections_survive_a_renewal() {
-        let table = Table::empty().renewed(vec![record(1, ReplicaState::Ready)]);
+        let table = Table::empty().renewed(1, vec![record(1, ReplicaState::Ready)]);
         let held = table.choose(version(), &[], &dice()).expect("a replica");
-        let table = table.renewed(vec![
-            record(1, ReplicaState::Ready),
-            record(2, ReplicaState::Ready),
-        ]);
+        let table = table.renewed(
+            1,
+            vec![record(1, ReplicaState::Ready), record(2, ReplicaState::Ready)],
+        );
         let other = table.choose(version(), &[], &dice()).expect("a replica");
         assert_ne!(other.replica(), held.replica());
     }
 
     #[tokio::test]
     async fn replica_that_failed_is_avoided_while_another_can_be_had() {
-        let table = Table::empty().renewed(vec![
-            record(1, ReplicaState::Ready),
-            record(2, ReplicaState::Ready),
-        ]);
+        let table = Table::empty().renewed(
+            1,
+            vec![record(1, ReplicaState::Ready), record(2, ReplicaState::Ready)],
+        );
         let dice = dice();
         let failed = table.choose(version(), &[], &dice).expect("a replica");
         failed.avoid();
@@ -283,21 +352,78 @@ mod tests {
                 failed_id
             );
         }
-        let table = table.renewed(vec![record(1, ReplicaState::Ready)]);
+        let table = table.renewed(1, vec![record(1, ReplicaState::Ready)]);
         assert!(table.choose(version(), &[], &dice).is_ok());
     }
 
+    fn failed(reason: &str) -> ReplicaState {
+        ReplicaState::Failed {
+            reason: reason.to_owned(),
+        }
+    }
+
     #[tokio::test]
-    async fn absence_tells_when_to_come_back_and_what_went_wrong() {
-        let failed = ReplicaState::Failed {
-            reason: "out of memory".to_owned(),
-        };
-        let table = Table::empty().renewed(vec![record(1, ReplicaState::Loading), record(2, failed)]);
+    async fn absence_tells_when_to_come_back_while_one_is_coming() {
+        let mut loading = record(1, ReplicaState::Loading);
+        loading.trouble = Some("it was killed".to_owned());
+        let table = Table::empty().renewed(1, vec![loading, record(2, failed("out of memory"))]);
         let absence = table
             .choose(version(), &[], &dice())
             .expect_err("nothing is ready");
-        assert_eq!(absence.retry_after, Duration::from_millis(2_500));
-        assert!(absence.coming);
-        assert_eq!(absence.failure.as_deref(), Some("out of memory"));
+        let coming = Absence::Coming {
+            retry_after: Duration::from_millis(2_500),
+            trouble: Some("it was killed".to_owned()),
+        };
+        assert_eq!(absence, coming);
+        assert_eq!(table.absence(version()), Some(coming.clone()));
+        assert_eq!(
+            coming.without_reasons(),
+            Absence::Coming {
+                retry_after: Duration::from_millis(2_500),
+                trouble: None
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn absence_tells_what_went_wrong_when_all_have_failed() {
+        let table = Table::empty().renewed(1, vec![record(1, failed("out of memory"))]);
+        let absence = table
+            .choose(version(), &[], &dice())
+            .expect_err("nothing is ready");
+        let reason = Some("out of memory".to_owned());
+        assert_eq!(absence, Absence::Failed { reason });
+        assert_eq!(absence.without_reasons(), Absence::Failed { reason: None });
+        // One that answers makes good for one that failed.
+        let table = table.renewed(1, vec![record(1, failed("no")), record(2, ReplicaState::Ready)]);
+        assert_eq!(table.absence(version()), None);
+    }
+
+    #[tokio::test]
+    async fn standing_is_the_best_of_the_replicas() {
+        let standing = |workers, records| Table::empty().renewed(workers, records).standing(version());
+        let state = |workers, records| standing(workers, records).state;
+        assert_eq!(
+            state(2, vec![record(1, failed("no")), record(2, ReplicaState::Ready)]),
+            State::Ready
+        );
+        assert_eq!(
+            state(
+                2,
+                vec![record(1, failed("no")), record(2, ReplicaState::Fetching)]
+            ),
+            State::Loading
+        );
+        assert_eq!(
+            standing(1, vec![record(1, failed("no"))]),
+            Standing {
+                state: State::Failed,
+                reason: Some("no".to_owned())
+            }
+        );
+        assert_eq!(state(1, vec![record(1, ReplicaState::Draining)]), State::Pending);
+        let reason = |workers| standing(workers, vec![]).reason.unwrap_or_default();
+        assert_eq!(reason(0), "There is no worker.");
+        assert!(reason(1).contains("room"));
     }
 }

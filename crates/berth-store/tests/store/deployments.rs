@@ -33,7 +33,7 @@ async fn deployment_is_kept_changed_and_removed() -> Result<()> {
         2
     );
     let settings = Settings {
-        replicas: Replicas { min: 0, max: 3 },
+        replicas: Replicas { min: 3 },
         threads: Some(2),
     };
     let change = DeploymentChange {

@@ -26,7 +26,7 @@ use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
 
 use super::board::{Board, Entry};
-use crate::launcher::{Error, Launcher, Running};
+use crate::launcher::{Error, Launcher, Order, Running};
 use crate::measure::Purpose;
 
 /// Proofs at once: each holds a whole model beside those that serve.
@@ -80,11 +80,14 @@ impl Control {
             .await
             .map_err(|error| unavailable("the model's files could not be fetched", error))?;
         let name = format!("proof-{}", self.names.fetch_add(1, Ordering::Relaxed));
-        let started = self
-            .launcher
-            .start(&name, folder.path(), &asked.manifest, Purpose::Proof)
-            .await;
-        let running = match started {
+        let order = Order {
+            name: &name,
+            folder: folder.path(),
+            manifest: &asked.manifest,
+            threads: None,
+            purpose: Purpose::Proof,
+        };
+        let running = match self.launcher.start(order).await {
             Ok(running) => running,
             // The node's own trouble says nothing about the model: whoever asks tries again, here or elsewhere.
             Err(error @ Error::Launch { .. }) => {
@@ -243,9 +246,10 @@ fn unavailable(attempt: &str, error: impl std::error::Error + Send + Sync + 'sta
 }
 
 fn replica(entry: Entry) -> Replica {
+    let trouble = entry.record.trouble.unwrap_or_default();
     let (state, reason) = match entry.record.state {
-        ReplicaState::Fetching => ("fetching", String::new()),
-        ReplicaState::Loading => ("loading", String::new()),
+        ReplicaState::Fetching => ("fetching", trouble),
+        ReplicaState::Loading => ("loading", trouble),
         ReplicaState::Ready => ("ready", String::new()),
         ReplicaState::Draining => ("draining", String::new()),
         ReplicaState::Failed { reason } => ("failed", reason),

@@ -10,6 +10,7 @@ use berth_domain::clock::Timestamp;
 use berth_domain::id::WorkerId;
 use berth_telemetry::logging;
 
+use super::replica::Waits;
 use crate::doctor::Report;
 use crate::launcher::Launcher;
 use crate::machine;
@@ -42,7 +43,7 @@ pub(super) fn artifacts(config: &Config) -> anyhow::Result<berth_artifacts::stor
         prefix: s3.prefix.clone(),
         credentials,
         allow_http: s3.allow_http,
-        virtual_hosted_style: false,
+        virtual_hosted_style: s3.virtual_hosted_style,
     }))
 }
 
@@ -80,6 +81,7 @@ pub(super) fn launcher(config: &Config, report: &Report, program: PathBuf, socke
         library: worker.onnxruntime_library.clone().unwrap_or_default(),
         providers: worker.providers.clone(),
         threads,
+        most_threads: machine::processors(),
         queue_requests: usize::try_from(worker.queue).unwrap_or(usize::MAX),
         sandbox: match worker.sandbox {
             berth_config::SandboxMode::Required => SandboxMode::Required,
@@ -93,6 +95,14 @@ pub(super) fn launcher(config: &Config, report: &Report, program: PathBuf, socke
         load_timeout: worker.load_timeout.get(),
         log_as_json: log.format == logging::Format::Json,
         log_filter: log.filter,
+    }
+}
+
+/// How long runners that end are waited for.
+pub(super) fn waits(config: &Config) -> Waits {
+    Waits {
+        first: config.worker.restart_wait.get(),
+        longest: config.worker.longest_restart_wait.get(),
     }
 }
 
@@ -115,10 +125,43 @@ pub(super) fn worker_record(
             memory_bytes: report.memory_bytes,
         }],
         memory_bytes: budget(config, report),
-        labels: worker.labels.clone(),
         library_version: report.library_version.clone(),
         protocol: berth_protocol::PROTOCOL_VERSION,
         draining: false,
         started_at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_artifacts::store::Options;
+    use berth_config::{LARGEST_INFERENCE_BODY, Process, Source, load};
+    use berth_protocol::transport::MESSAGE_LIMIT_BYTES;
+
+    use super::*;
+
+    #[test]
+    fn artifact_store_is_the_one_that_the_settings_describe() {
+        let source = Source::default()
+            .with_variable("BERTH_COORDINATION__SOCKET", "/run/berth/coordination.sock")
+            .with_variable("BERTH_WORKER__ONNXRUNTIME_LIBRARY", "/lib/libonnxruntime.so")
+            .with_variable("BERTH_ARTIFACTS__S3__BUCKET", "models")
+            .with_variable("BERTH_ARTIFACTS__S3__REGION", "eu-central-1")
+            .with_variable("BERTH_ARTIFACTS__S3__VIRTUAL_HOSTED_STYLE", "true");
+        let config = load(&source, Process::Worker).expect("the settings fit");
+        let Ok(Options::S3(s3)) = artifacts(&config) else {
+            panic!("it is a bucket");
+        };
+        assert_eq!(
+            (s3.bucket.as_str(), s3.region.as_str()),
+            ("models", "eu-central-1")
+        );
+        assert!(s3.virtual_hosted_style);
+    }
+
+    #[test]
+    fn largest_body_fits_into_a_message_with_what_goes_with_it() {
+        let largest = usize::try_from(LARGEST_INFERENCE_BODY.get()).expect("fits");
+        assert!(largest + (64 << 10) <= MESSAGE_LIMIT_BYTES);
     }
 }

@@ -9,18 +9,17 @@ use berth_domain::id::ReplicaId;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Entry};
-use crate::launcher::{Launcher, Running};
+use crate::launcher::{Error, Launcher, Order, Running};
 use crate::measure::Purpose;
 
-/// After so many runners in a row that failed or crashed, no further one is started.
-const TRIES: u32 = 3;
+/// What a tenant is told when the artifact store does not give the files.
+const UNFETCHED: &str = "The model's files could not be fetched from the artifact store.";
+
+/// After so many runners in a row that failed or crashed, the replica is said to have failed until it answers again.
+const SAID_AFTER: u32 = 3;
 
 /// A runner that answered for so long has not failed: what happens then is counted anew.
 const PROVEN: Duration = Duration::from_mins(1);
-
-/// The wait before the next try, doubled each time.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// After a replica is said to drain, routers need so long to hear of it.
 const NEWS_TRAVEL: Duration = Duration::from_millis(500);
@@ -30,18 +29,46 @@ pub(super) struct Keeper {
     pub(super) launcher: Launcher,
     pub(super) cache: Cache,
     pub(super) board: Board,
+    pub(super) waits: Waits,
     /// How long requests may take to end when a replica is taken off.
     pub(super) drain_timeout: Duration,
+}
+
+/// How long the node waits after a runner or a fetch that failed, before it tries again. It never gives up: one caller
+/// whose requests crash a model must not take it from all others for good.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    /// After the first; doubled each time.
+    pub(super) first: Duration,
+    /// The longest.
+    pub(super) longest: Duration,
+}
+
+impl Waits {
+    fn after(self, failures: u32) -> Duration {
+        let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        doubled.min(self.longest)
+    }
 }
 
 /// How an attempt to hold the replica ended.
 enum End {
     /// The node is told not to hold it any more, and it is gone.
     Stopped,
-    /// Its files could not be fetched: no fault of the model, so it is tried for ever.
-    Unfetched(String),
-    /// Its runner failed or crashed, after it had answered for so long.
+    /// Its files could not be fetched this time: no fault of the model.
+    Unfetched,
+    /// Its files cannot be had, or its runner failed or crashed, after it had answered for so long.
     Failed { reason: String, answered: Duration },
+}
+
+impl End {
+    /// An attempt that failed before anything was answered.
+    fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed {
+            reason: reason.into(),
+            answered: Duration::ZERO,
+        }
+    }
 }
 
 /// A replica that is held.
@@ -49,6 +76,10 @@ pub(super) struct Replica {
     keeper: Arc<Keeper>,
     assignment: Assignment,
     entry: Entry,
+    /// Why the last attempt came to nothing.
+    trouble: Option<String>,
+    /// Whether that happened several times in a row.
+    failed: bool,
 }
 
 impl Replica {
@@ -59,6 +90,7 @@ impl Replica {
             organization: assignment.organization,
             version: assignment.version,
             state: ReplicaState::Fetching,
+            trouble: None,
             address: None,
             resident_bytes: 0,
             load_ms: 0,
@@ -71,6 +103,8 @@ impl Replica {
                 pid: None,
                 starts: 0,
             },
+            trouble: None,
+            failed: false,
         }
     }
 
@@ -81,28 +115,28 @@ impl Replica {
         loop {
             let wait = match self.attempt(&stop).await {
                 End::Stopped => break,
-                End::Unfetched(reason) => {
-                    self.show(ReplicaState::Failed { reason });
+                End::Unfetched => {
+                    self.trouble = Some(UNFETCHED.to_owned());
+                    self.show(ReplicaState::Fetching);
                     fetches += 1;
-                    wait_after(fetches)
+                    self.keeper.waits.after(fetches)
                 }
                 End::Failed { reason, answered } => {
                     fetches = 0;
                     failures = if answered >= PROVEN { 1 } else { failures + 1 };
+                    let wait = self.keeper.waits.after(failures);
                     tracing::warn!(
                         replica.id = %self.entry.record.id,
                         version.id = %self.assignment.version,
                         failures,
                         reason,
+                        wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                         "a runner failed"
                     );
-                    if failures >= TRIES {
-                        self.show(ReplicaState::Failed { reason });
-                        stop.cancelled().await;
-                        break;
-                    }
+                    self.trouble = Some(reason);
+                    self.failed = failures >= SAID_AFTER;
                     self.show(ReplicaState::Loading);
-                    wait_after(failures)
+                    wait
                 }
             };
             tokio::select! {
@@ -123,25 +157,40 @@ impl Replica {
         let folder = match folder {
             Ok(folder) => folder,
             Err(error) => {
+                let lasting = !error.is_transient();
+                // The words name places of the installation, which are none of the tenant's business.
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::warn!(version.id = %self.assignment.version, error, "a model's files could not be fetched");
-                return End::Unfetched(format!("The model's files could not be fetched: {error}."));
+                return if lasting {
+                    End::failed(UNFETCHED)
+                } else {
+                    End::Unfetched
+                };
             }
         };
         self.entry.starts += 1;
         self.show(ReplicaState::Loading);
         let name = format!("{}-{}", short(self.entry.record.id), self.entry.starts);
+        let order = Order {
+            name: &name,
+            folder: folder.path(),
+            manifest: &self.assignment.manifest,
+            threads: self.assignment.threads,
+            purpose: Purpose::Serving,
+        };
         let started = tokio::select! {
             () = stop.cancelled() => return End::Stopped,
-            started = keeper.launcher.start(&name, folder.path(), &self.assignment.manifest, Purpose::Serving) => started,
+            started = keeper.launcher.start(order) => started,
         };
         match started {
             // The folder stays as long as the runner may read it.
             Ok(running) => self.watch(running, stop).await,
-            Err(error) => End::Failed {
-                reason: format!("{:#}", anyhow::Error::new(error)),
-                answered: Duration::ZERO,
-            },
+            Err(error @ Error::Launch { .. }) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(version.id = %self.assignment.version, error, "a runner could not be started");
+                End::failed("The worker could not start a process for the model.")
+            }
+            Err(error) => End::failed(format!("{:#}", anyhow::Error::new(error))),
         }
     }
 
@@ -160,6 +209,8 @@ impl Replica {
             sandbox = %ready.sandbox,
             "a model is ready"
         );
+        self.trouble = None;
+        self.failed = false;
         self.show(ReplicaState::Ready);
         let since = Instant::now();
         let end = tokio::select! {
@@ -179,15 +230,18 @@ impl Replica {
         end
     }
 
+    /// What failed again and again is said to have failed, and not to be coming, until it answers.
     fn show(&mut self, state: ReplicaState) {
-        self.entry.record.state = state;
+        let record = &mut self.entry.record;
+        (record.state, record.trouble) = match (state, &self.trouble) {
+            (ReplicaState::Fetching | ReplicaState::Loading, Some(reason)) if self.failed => {
+                let reason = reason.clone();
+                (ReplicaState::Failed { reason }, None)
+            }
+            (state, trouble) => (state, trouble.clone()),
+        };
         self.keeper.board.show(&self.entry);
     }
-}
-
-fn wait_after(failures: u32) -> Duration {
-    let doubled = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10));
-    doubled.min(LONGEST_WAIT)
 }
 
 /// The random end of an id: a whole one would make the path of a socket too long.
@@ -202,8 +256,12 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_limit() {
-        let waits: Vec<u64> = (1..8).map(|failures| wait_after(failures).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(wait_after(u32::MAX), LONGEST_WAIT);
+        let waits = Waits {
+            first: Duration::from_secs(1),
+            longest: Duration::from_mins(1),
+        };
+        let after: Vec<u64> = (1..9).map(|failures| waits.after(failures).as_secs()).collect();
+        assert_eq!(after, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(waits.after(u32::MAX), waits.longest);
     }
 }

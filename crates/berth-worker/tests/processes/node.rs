@@ -1,10 +1,10 @@
 //! A node and its runners. The tests have threads of their own for the coordination, which answers while a test waits for
 //! its node to end.
 
-use berth_coordination::records::ReplicaState;
+use berth_coordination::records::{ReplicaRecord, ReplicaState};
 use berth_protocol::runner::Operation;
 use berth_protocol::worker::{File, ProveVersionRequest, StatusRequest};
-use berth_test_support::wait_until;
+use berth_test_support::{wait_for, wait_until};
 
 use crate::models::{self, Model};
 use crate::nodes::{Site, control, lives, runner};
@@ -95,33 +95,73 @@ async fn killed_runner_is_replaced_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn version_that_fails_again_and_again_is_reported_with_its_reason() {
+async fn runner_that_is_killed_again_and_again_comes_back_each_time() {
+    let site = Site::new().await;
+    let assignment = site.publish(&models::minilm()).await;
+    let mut command = site.command();
+    command.env("BERTH_WORKER__LONGEST_RESTART_WAIT", "1s");
+    let (_node, worker) = site.node_of(&mut command).await;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    let mut replica = site.ready().await;
+    let mut control = control(&worker).await;
+    for killed in 1..=4 {
+        let status = control.status(StatusRequest {}).await.expect("an answer");
+        kill(status.into_inner().replicas[0].pid);
+        let old = replica;
+        replica = site
+            .replica(|replica| replica.state == ReplicaState::Ready && replica.address != old.address)
+            .await;
+        assert_eq!((replica.id, &replica.trouble), (old.id, &None));
+        let answer = runner(&replica)
+            .await
+            .infer(request(Operation::Embeddings, BODY))
+            .await;
+        assert_eq!(answer.expect("an answer").into_inner().failure, None, "{killed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_that_fails_again_and_again_is_told_with_its_reason_and_still_tried() {
     let site = Site::new().await;
     let assignment = site.publish(&models::broken()).await;
-    let (_node, worker) = site.node().await;
+    let mut command = site.command();
+    command
+        .env("BERTH_WORKER__RESTART_WAIT", "100ms")
+        .env("BERTH_WORKER__LONGEST_RESTART_WAIT", "200ms");
+    let (_node, worker) = site.node_of(&mut command).await;
     site.fleet
         .assign(worker.id, std::slice::from_ref(&assignment))
         .await
         .expect("told");
-    let failed = |state: &ReplicaState| match state {
+    let trouble = |replica: &ReplicaRecord| match &replica.state {
         ReplicaState::Failed { reason } => Some(reason.clone()),
         _ => None,
     };
-    let replica = site.replica(|replica| failed(&replica.state).is_some()).await;
-    let reason = failed(&replica.state).expect("a reason");
+    let first = site.replica(|replica| replica.trouble.is_some()).await;
+    assert!(matches!(
+        first.state,
+        ReplicaState::Loading | ReplicaState::Fetching
+    ));
+    let replica = site.replica(|replica| trouble(replica).is_some()).await;
+    let reason = trouble(&replica).expect("a reason");
     assert!(reason.contains("model.onnx"), "{reason}");
-    let status = control(&worker)
-        .await
-        .status(StatusRequest {})
-        .await
-        .expect("an answer")
-        .into_inner();
-    assert_eq!(status.replicas[0].starts, 3);
+    assert_eq!(first.trouble, Some(reason), "the first attempt told as much");
+    let mut control = control(&worker).await;
+    let again = wait_for(LIMIT, || {
+        let mut control = control.clone();
+        async move {
+            let status = control.status(StatusRequest {}).await.ok()?.into_inner();
+            let replica = status.replicas.into_iter().next()?;
+            (replica.starts > 4).then_some(replica.state)
+        }
+    });
+    assert_eq!(again.await.expect("it is tried again").as_str(), "failed");
     // Asked for a fresh copy, the node tries anew.
     let mut again = assignment;
     again.generation = 2;
     site.fleet.assign(worker.id, &[again]).await.expect("told");
     site.replica(|fresh| fresh.id != replica.id).await;
+    control.status(StatusRequest {}).await.expect("the node lives");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,12 +171,47 @@ async fn files_that_cannot_be_fetched_are_told_of_and_tried_again() {
     let assignment = site.assignment(&model);
     let (_node, worker) = site.node().await;
     site.fleet.assign(worker.id, &[assignment]).await.expect("told");
-    site.replica(
-        |replica| matches!(&replica.state, ReplicaState::Failed { reason } if reason.contains("fetched")),
-    )
-    .await;
+    let fetched = |replica: &ReplicaRecord| replica.trouble.clone();
+    let waiting = site.replica(|replica| fetched(replica).is_some()).await;
+    assert_eq!(
+        fetched(&waiting).expect("words"),
+        "The model's files could not be fetched from the artifact store."
+    );
     site.publish(&model).await;
     site.ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_of_the_assignment_reach_the_runner() {
+    let site = Site::new().await;
+    let mut assignment = site.publish(&models::spinner()).await;
+    let (_node, worker) = site.node().await;
+    let threads_of = |replica: ReplicaRecord| {
+        let worker = worker.clone();
+        async move {
+            let mut control = control(&worker).await;
+            let status = control.status(StatusRequest {}).await.expect("an answer");
+            let held = status.into_inner().replicas.into_iter();
+            let id = replica.id.to_string();
+            let pid = held.filter(|held| held.replica == id).map(|held| held.pid).next();
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.expect("it is held")));
+            tasks.expect("it lives").count()
+        }
+    };
+    site.fleet
+        .assign(worker.id, std::slice::from_ref(&assignment))
+        .await
+        .expect("told");
+    let one = site.ready().await;
+    let alone = threads_of(one.clone()).await;
+    assignment.threads = Some(2);
+    assignment.generation += 1;
+    site.fleet.assign(worker.id, &[assignment]).await.expect("told");
+    let two = site
+        .replica(|replica| replica.state == ReplicaState::Ready && replica.id != one.id)
+        .await;
+    let machine = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    assert_eq!(threads_of(two).await, alone + machine.min(2) - 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,10 +51,12 @@ impl Site {
 
     /// Starts a node and waits until it is in the fleet.
     pub(crate) async fn node(&self) -> (Process, WorkerRecord) {
-        let process = Process::listen("node", &mut self.command())
-            .await
-            .expect("the node starts")
-            .0;
+        self.node_of(&mut self.command()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn node_of(&self, command: &mut Command) -> (Process, WorkerRecord) {
+        let process = Process::listen("node", command).await.expect("the node starts").0;
         let worker = wait_for(LIMIT, || async {
             self.fleet.workers().await.expect("the fleet answers").pop()
         });
@@ -100,6 +102,7 @@ impl Site {
             version: VersionId::new(&SystemClock, &SystemRandom),
             manifest: model.manifest.clone(),
             files: model.files(),
+            threads: None,
             generation: 1,
         }
     }

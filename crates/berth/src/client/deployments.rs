@@ -15,6 +15,10 @@ pub(crate) struct Deployment {
     pub(crate) model: String,
     pub(crate) versions: Vec<Share>,
     pub(crate) created_at: String,
+    /// How it stands.
+    pub(crate) state: String,
+    /// Why it is no further.
+    pub(crate) reason: Option<String>,
 }
 
 /// A version behind a deployment.

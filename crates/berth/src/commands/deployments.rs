@@ -86,9 +86,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn table(deployments: &[Deployment]) -> Table {
-    let mut table = Table::new(&["name", "model", "versions", "created"]);
+    let mut table = Table::new(&["name", "model", "versions", "created", "state", "reason"]);
     for one in deployments {
-        table.push(&[&one.name, &one.model, &shares(&one.versions), &one.created_at]);
+        table.push(&[
+            &one.name,
+            &one.model,
+            &shares(&one.versions),
+            &one.created_at,
+            &one.state,
+            &one.reason.as_deref().unwrap_or_default(),
+        ]);
     }
     table
 }

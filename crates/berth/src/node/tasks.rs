@@ -23,10 +23,6 @@ use super::foundation::Foundation;
 use super::options;
 use super::shutdown::Shutdown;
 
-/// Checks of one process at the same time. A worker proves one model at a time, and a check that waits for its turn there
-/// uses up its time.
-const CHECKS_AT_ONCE: u16 = 4;
-
 /// Queues by RabbitMQ. It is reached for when it is first needed.
 pub(crate) fn amqp(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     Ok(Arc::new(
@@ -71,7 +67,7 @@ pub(crate) fn begin(
 
     let prover = Prover::new(foundation.fleet(), config.tasks.prove_timeout.get());
     let checks = ModelChecks::new(store.clone(), prover, Arc::clone(&clock), random);
-    consume::<ModelCheck>(CHECKS_AT_ONCE, queue, shutdown, Arc::new(checks))?;
+    consume::<ModelCheck>(config.amqp.prefetch, queue, shutdown, Arc::new(checks))?;
 
     if let Some(options) = options::mail(config)? {
         let letters = Letters::new(store, options::peppers(config)?, Arc::clone(&clock));

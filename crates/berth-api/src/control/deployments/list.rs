@@ -3,6 +3,7 @@
 use actix_web::get;
 use actix_web::web::Json;
 use berth_domain::access::can;
+use berth_store::page::List;
 
 use crate::control::deployments::Deployment;
 use crate::control::list::{ListBody, Paging};
@@ -14,7 +15,7 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::QUER
 
 /// List the deployments of a project
 ///
-/// Stopped ones are among them.
+/// Stopped ones are among them. Each says how it stands on the workers.
 #[utoipa::path(
     operation_id = "deployments_list",
     tag = "deployments",
@@ -28,5 +29,10 @@ pub(crate) async fn list(
     paging: InQuery<Paging>,
 ) -> Result<Json<ListBody<Deployment>>, Failure> {
     let list = caller.deployments.list(caller.proof(), &paging.0.page()?).await?;
-    Ok(Json(ListBody::of(list)))
+    let router = caller.inference.router();
+    let stand = |deployment| Deployment::standing(router, deployment);
+    Ok(Json(ListBody::of(List {
+        items: list.items.into_iter().map(stand).collect::<Vec<_>>(),
+        has_more: list.has_more,
+    })))
 }

@@ -14,7 +14,7 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT]);
 
 /// Show a deployment
 ///
-/// One of the project.
+/// One of the project, with how it stands on the workers and why.
 #[utoipa::path(
     operation_id = "deployments_show",
     tag = "deployments",
@@ -28,5 +28,5 @@ pub(crate) async fn show(
     name: InPath<Handle>,
 ) -> Result<Json<Deployment>, Failure> {
     let deployment = caller.deployments.show(caller.proof(), &name.0).await?;
-    Ok(Json(deployment.into()))
+    Ok(Json(Deployment::standing(caller.inference.router(), deployment)))
 }

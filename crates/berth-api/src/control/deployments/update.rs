@@ -59,5 +59,5 @@ pub(crate) async fn update(
         stopped: wanted.stopped,
     };
     let deployment = caller.deployments.update(caller.proof(), &name.0, change).await?;
-    Ok(Json(deployment.into()))
+    Ok(Json(Deployment::standing(caller.inference.router(), deployment)))
 }

@@ -2,13 +2,14 @@
 
 use actix_web::web::Json;
 use actix_web::{HttpRequest, get};
+use berth_serving::inference;
 use berth_wire::oip::ModelReady;
 
-use crate::errors::{Code, Failure, declare_errors, groups};
+use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::Calling;
 use crate::oip::models::{name, version};
 
-declare_errors!(Errors for Oip: [groups::CALLER, groups::CALLING], ModelNotFound, ModelNotReady);
+declare_errors!(Errors for Oip: [groups::CALLER, groups::CALLING], ModelNotFound, ModelNotReady, ModelFailedToLoad);
 
 /// Whether a model answers now
 ///
@@ -45,12 +46,11 @@ pub(crate) async fn of_version(caller: Calling, request: HttpRequest) -> Result<
 
 async fn ready(caller: &Calling, model: &str, version: Option<u32>) -> Result<Json<ModelReady>, Failure> {
     let found = caller.inference.describe(caller.key(), model, version).await?;
-    if found.ready {
-        Ok(Json(ModelReady {
+    match found.absence {
+        None => Ok(Json(ModelReady {
             name: model.to_owned(),
             ready: true,
-        }))
-    } else {
-        Err(Failure::of(Code::ModelNotReady))
+        })),
+        Some(absence) => Err(inference::Error::NotReady(absence).into()),
     }
 }
