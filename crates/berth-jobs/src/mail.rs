@@ -3,6 +3,7 @@
 //! The queue carries an id; what the letter says is looked up when it is sent, and a letter whose cause is gone is not
 //! sent. A letter that is sent twice is the same letter: its link and its message id do not change.
 
+mod refusal;
 mod text;
 
 use std::fmt;
@@ -30,8 +31,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(30);
 /// How long a message of a later release waits for a process of that release.
 const UPGRADE_WAIT: Duration = Duration::from_mins(1);
-/// Answers of a mail server about how one signs in (RFC 4954). Permanent for the session, but somebody can mend it.
-const SIGN_IN_CODES: [u16; 4] = [530, 534, 535, 538];
 
 /// How mail is sent.
 #[derive(Debug, Clone)]
@@ -108,7 +107,7 @@ enum Error {
     #[error("the letter cannot be put together")]
     Composition(#[source] lettre::error::Error),
     #[error("the mail server did not take the letter")]
-    Server(#[source] lettre::transport::smtp::Error),
+    Server(#[source] refusal::Refusal),
     #[error("the mail server did not take the letter in time")]
     Timeout,
 }
@@ -164,7 +163,7 @@ impl Mailer {
         };
         let message = self.compose(&letter, delivery)?;
         match tokio::time::timeout(self.timeout, self.transport.send(message)).await {
-            Ok(sent) => sent.map(drop).map_err(Error::Server),
+            Ok(sent) => sent.map(drop).map_err(|error| Error::Server(error.into())),
             Err(_) => Err(Error::Timeout),
         }
     }
@@ -196,12 +195,7 @@ impl Error {
         match self {
             Self::Letters(letters::Error::Store(error)) => error.is_transient(),
             Self::Letters(letters::Error::Pepper) | Self::Recipient(_) | Self::Composition(_) => false,
-            Self::Server(error) => {
-                let about_sign_in = error
-                    .status()
-                    .is_some_and(|status| SIGN_IN_CODES.contains(&u16::from(status)));
-                !error.is_permanent() || about_sign_in
-            }
+            Self::Server(refusal) => refusal.may_pass(),
             Self::Timeout => true,
         }
     }

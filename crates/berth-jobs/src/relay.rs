@@ -1,5 +1,8 @@
 //! The relay: publishes what changes have written into the outbox. A message is removed in the transaction that claimed
 //! it, after the queue has confirmed it; so nothing is lost when the relay dies in between, and a message may come twice.
+//!
+//! Only a message that is itself at fault is set aside. When the broker is away, or refuses everybody (a wrong password, queues
+//! of another shape), messages wait: whoever mends that need not look for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +13,17 @@ use berth_queue::{Message, Queue};
 use berth_store::Store;
 use berth_store::system::outbox::OutboxMessage;
 use berth_telemetry::metrics::names;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::reason;
 
 /// How long to wait after a failure.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How long to wait, at most, while the broker refuses: each wait is twice the one before.
+const AFTER_REFUSALS: Duration = Duration::from_secs(30);
+/// A batch that takes longer is cut short: what it has claimed stays locked meanwhile.
+const BATCH_LIMIT: Duration = Duration::from_secs(20);
 
 /// How the relay runs.
 #[derive(Debug, Clone)]
@@ -47,6 +54,38 @@ pub enum Error {
     Queue(#[source] berth_queue::Error),
 }
 
+/// What keeps messages in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// The store does not answer.
+    Store,
+    /// The broker is away, or takes nothing now.
+    Away,
+    /// The broker refuses whatever is sent: somebody has to change something.
+    Refused,
+}
+
+impl Trouble {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Store(_) => Self::Store,
+            Error::Queue(error) if error.is_transient() => Self::Away,
+            Error::Queue(_) => Self::Refused,
+        }
+    }
+
+    fn complain(self, error: &Error) {
+        let reason = reason::in_words(error);
+        match self {
+            Self::Store | Self::Away => tracing::warn!(reason, "queued work waits in the outbox"),
+            Self::Refused => tracing::error!(
+                reason,
+                "queued work waits in the outbox until the broker's refusal is mended"
+            ),
+        }
+    }
+}
+
 /// The relay. Several may run: each message is claimed by one.
 pub struct Relay {
     store: Store,
@@ -70,7 +109,8 @@ impl Relay {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut tick = interval(self.options.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut complained = false;
+        let mut trouble = None;
+        let mut wait = AFTER_FAILURE;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -79,18 +119,28 @@ impl Relay {
             while !shutdown.is_cancelled() {
                 match self.batch().await {
                     Ok(relayed) => {
-                        complained = false;
+                        // That nothing waits for this relay says nothing of the queue.
+                        if relayed > 0 || trouble == Some(Trouble::Store) {
+                            if trouble.take().is_some() {
+                                tracing::info!("queued work leaves the outbox again");
+                            }
+                            wait = AFTER_FAILURE;
+                        }
                         if relayed < self.options.batch as usize {
                             break;
                         }
                     }
                     Err(error) => {
-                        if !complained {
-                            // Once per outage, not once per attempt.
-                            tracing::warn!(%error, source = ?std::error::Error::source(&error), "queued work waits in the outbox");
-                            complained = true;
+                        let now = Trouble::of(&error);
+                        // Once per change, not once per attempt.
+                        if trouble.replace(now) != Some(now) {
+                            now.complain(&error);
+                            wait = AFTER_FAILURE;
                         }
-                        shutdown.run_until_cancelled(sleep(AFTER_FAILURE)).await;
+                        shutdown.run_until_cancelled(sleep(wait)).await;
+                        if now == Trouble::Refused {
+                            wait = (wait * 2).min(AFTER_REFUSALS);
+                        }
                         break;
                     }
                 }
@@ -109,17 +159,21 @@ impl Relay {
         }
         let mut done: Vec<MessageId> = Vec::with_capacity(claimed.len());
         let mut failure = None;
+        let begun = Instant::now();
         for message in claimed {
+            if begun.elapsed() > BATCH_LIMIT {
+                break;
+            }
             let id = message.id;
             match self.queue.publish(&envelope(message)).await {
                 Ok(()) => done.push(id),
-                Err(error) if error.is_transient() => {
-                    failure = Some(error);
-                    break;
-                }
-                Err(error) => {
+                Err(error) if error.is_about_the_message() => {
                     tracing::error!(%error, message.id = %id, "queued work can never be published and is set aside");
                     tx.outbox().park(id, &reason::in_words(&error)).await?;
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
                 }
             }
         }

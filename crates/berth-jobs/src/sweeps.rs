@@ -81,9 +81,6 @@ pub enum Error {
     /// Rows cannot be read or changed.
     #[error("rows cannot be swept")]
     Store(#[from] berth_store::Error),
-    /// A file cannot be deleted.
-    #[error("files cannot be swept")]
-    Artifacts(#[from] berth_artifacts::Error),
     /// The lease cannot be asked for.
     #[error("the lease of the sweeps cannot be asked for")]
     Coordination(#[from] berth_coordination::Error),

@@ -37,7 +37,8 @@ pub enum Error {
         /// The kind.
         kind: String,
     },
-    /// The broker answered and refused; trying again will not help before somebody changes something.
+    /// The broker answered and refused: a wrong password, queues of another shape. Trying again will not help before
+    /// somebody changes something; then it will, for every message.
     #[error("could not {attempted}: the broker refused")]
     Refused {
         /// What was attempted.
@@ -64,6 +65,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the message itself is at fault: no broker in any state will ever take it.
+    pub fn is_about_the_message(&self) -> bool {
+        matches!(self, Self::UnknownKind { .. } | Self::Unwritable { .. })
+    }
+
     /// Whether trying again later may help without anybody doing something.
     pub fn is_transient(&self) -> bool {
         matches!(

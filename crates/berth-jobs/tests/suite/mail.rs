@@ -154,17 +154,25 @@ async fn recipient_that_is_refused_for_good_is_a_dead_letter_and_for_now_is_trie
     let office = PostOffice::open().await;
     let delivery = asks_for_a_password(&house).await;
     let mailer = mailer(&house, office.port);
-    office.refuse(Some("550 no such mailbox"));
+    // Servers repeat the address; what is written of it stays in logs and queues.
+    office.refuse(Some("550 5.1.1 <grace@example.com>: no such mailbox"));
     let refused = mailer.handle(&delivery).await;
     assert!(
-        matches!(&refused, Outcome::Fail { reason } if reason.contains("550")),
+        matches!(&refused, Outcome::Fail { reason } if reason.contains("550") && !reason.contains("grace")),
         "{refused:?}"
     );
-    office.refuse(Some("451 come again"));
+    office.refuse(Some("451 <grace@example.com> come again"));
     let later = mailer.handle(&delivery).await;
     assert!(
-        matches!(later, Outcome::Retry { after, .. } if after >= Duration::from_secs(5)),
+        matches!(&later, Outcome::Retry { after, reason }
+            if *after >= Duration::from_secs(5) && reason.contains("451") && !reason.contains("grace")),
         "{later:?}"
+    );
+    office.refuse(Some("<grace@example.com> is no reply"));
+    let garbled = mailer.handle(&delivery).await;
+    assert!(
+        matches!(&garbled, Outcome::Retry { reason, .. } if !reason.contains("grace")),
+        "{garbled:?}"
     );
     // Somebody can mend how one signs in.
     office.refuse(Some("530 sign in first"));

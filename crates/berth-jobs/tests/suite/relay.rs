@@ -8,6 +8,7 @@ use berth_domain::id::{MessageId, VersionId};
 use berth_domain::random::SystemRandom;
 use berth_domain::work::{ModelCheck, Work};
 use berth_jobs::relay::{Error, Options, Relay};
+use berth_queue::amqp;
 use berth_queue::{Answer, Consumer, DeadLetter, Delivery, Handler, Message, Outcome, Queue};
 use berth_test_support::{Line, TestBroker, wait_until};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -230,6 +231,56 @@ async fn outage_of_the_broker_keeps_messages_in_the_outbox() {
     running.await.expect("ends in order");
     let (_consumer, mut arrived) = consume(&queue);
     assert_eq!(arrived.recv().await.expect("arrives").id, id);
+}
+
+/// A relay whose broker refuses it leaves everything where it is, for the one that the broker takes.
+async fn messages_wait_for(house: &House, refused: &Arc<dyn Queue>, mended: &Arc<dyn Queue>) {
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        expected.push(house.ask_for_check(some_version(house)).await);
+    }
+    for _ in 0..2 {
+        let error = relay(house, refused).batch().await.expect_err("is refused");
+        assert!(
+            matches!(&error, Error::Queue(berth_queue::Error::Refused { .. })),
+            "{error:?}"
+        );
+        let backlog = house.backlog().await;
+        assert_eq!((backlog.waiting, backlog.parked), (3, 0));
+    }
+    assert_eq!(relay(house, mended).batch().await.expect("relays"), 3);
+    let (_consumer, mut arrived) = consume(mended);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(arrived.recv().await.expect("arrives").id);
+    }
+    seen.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn messages_wait_while_the_password_is_wrong() {
+    let house = House::new().await;
+    let broker = TestBroker::new().expect("a RabbitMQ is named");
+    let address = broker.url().rsplit_once('@').expect("has a user").1;
+    let refused = amqp_queue(&format!("amqp://guest:wrong@{address}"), &broker);
+    messages_wait_for(&house, &refused, &amqp_queue(broker.url(), &broker)).await;
+}
+
+#[tokio::test]
+async fn messages_wait_while_the_queues_have_another_shape() {
+    let house = House::new().await;
+    let broker = TestBroker::new().expect("a RabbitMQ is named");
+    let mended = amqp_queue(broker.url(), &broker);
+    mended.check().await.expect("declares");
+    let options = amqp::Options {
+        prefix: broker.prefix().trim_end_matches('.').to_owned(),
+        delivery_limit: 7,
+        ..amqp::Options::new(broker.url())
+    };
+    let refused: Arc<dyn Queue> = Arc::new(amqp::Amqp::connect(&options).expect("well-formed"));
+    messages_wait_for(&house, &refused, &mended).await;
 }
 
 /// Work of a kind for which there is no queue.

@@ -151,9 +151,14 @@ async fn upload_at_the_same_moment_never_loses_its_bytes() {
 }
 
 #[tokio::test]
-async fn sweep_that_cannot_delete_keeps_the_rows() {
+async fn file_that_cannot_be_deleted_is_kept_and_holds_up_no_other() {
     let scene = Scene::new().await;
     let digest = scene.store(b"stubborn").await;
+    scene.house.clock.advance(TimeDelta::seconds(1));
+    let mut others = Vec::new();
+    for number in 0..5_u8 {
+        others.push(scene.store(&[number]).await);
+    }
     scene.house.clock.advance(TimeDelta::hours(25));
     // A folder where a file should be cannot be deleted as one.
     let name = digest.to_string();
@@ -167,12 +172,13 @@ async fn sweep_that_cannot_delete_keeps_the_rows() {
     std::fs::remove_file(&object).expect("removes");
     std::fs::create_dir(&object).expect("makes");
     std::fs::write(object.join("inside"), b"x").expect("writes");
-    let sweeps = scene.sweeps("ann");
-    sweeps
-        .round(&CancellationToken::new())
-        .await
-        .expect_err("cannot delete");
+    assert_eq!(scene.round().await.blobs, 5, "it stood first in the line");
+    for other in others {
+        assert!(!scene.is_stored(other).await);
+    }
     std::fs::remove_dir_all(&object).expect("removes");
+    assert_eq!(scene.round().await.blobs, 0, "it has its time");
+    scene.house.clock.advance(TimeDelta::hours(2));
     assert_eq!(
         scene.round().await.blobs,
         1,
