@@ -404,6 +404,39 @@ fn files_that_are_no_archives_are_told_apart() {
     );
 }
 
+/// One extended attribute.
+fn record(key: &str, value: &str) -> String {
+    let body = format!(" {key}={value}\n");
+    // The length counts its own digits.
+    let length = (body.len()..body.len() + 5).find(|length| length.to_string().len() + body.len() == *length);
+    format!("{}{body}", length.expect("there is one"))
+}
+
+#[test]
+fn size_that_no_archive_can_have_is_malformed() {
+    for size in [u64::MAX, u64::MAX - 510] {
+        let size = record("size", &size.to_string());
+        for (name, kind) in [
+            ("file", EntryType::Regular),
+            ("folder/", EntryType::Directory),
+            ("__MACOSX/debris", EntryType::Regular),
+        ] {
+            let entries = [
+                tar_entry("pax", EntryType::XHeader, size.as_bytes()),
+                tar_entry(name, kind, b""),
+            ];
+            assert_eq!(code(&tar_gz(&entries)), "archive_malformed", "{name} of {size}");
+        }
+    }
+    // In the header itself, as a number of eight bytes.
+    let mut entry = tar_entry("folder/", EntryType::Directory, b"");
+    entry[124..136].copy_from_slice(&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    let mut header = Header::from_byte_slice(entry.as_slice()[..512].try_into().expect("a block")).clone();
+    header.set_cksum();
+    entry[..512].copy_from_slice(header.as_bytes());
+    assert_eq!(code(&tar_gz(&[entry])), "archive_malformed");
+}
+
 #[test]
 fn long_names_of_both_kinds_are_read() {
     let long = format!("{}/model.onnx", "folder".repeat(30));
@@ -414,13 +447,6 @@ fn long_names_of_both_kinds_are_read() {
         tar_entry("cut", EntryType::Regular, b"1"),
         tar_entry("other", EntryType::Regular, b"2"),
     ];
-    let record = |key: &str, value: &str| {
-        let body = format!(" {key}={value}\n");
-        // The length counts its own digits.
-        let length =
-            (body.len()..body.len() + 5).find(|length| length.to_string().len() + body.len() == *length);
-        format!("{}{body}", length.expect("there is one"))
-    };
     let attributes = record("mtime", "1.5") + &record("path", &long);
     let pax = [
         tar_entry("pax", EntryType::XHeader, attributes.as_bytes()),

@@ -138,6 +138,7 @@ impl<R: Read> Stream<R> {
                 .map_err(|_| Error::Malformed("a name is not UTF-8".to_owned()))?,
         };
         let size = extension.size.unwrap_or(size);
+        let padded = padded(size)?;
         let path = EntryPath::parse(&name, sink.limits)?;
         match kind {
             EntryType::Regular | EntryType::Continuous => {}
@@ -145,7 +146,7 @@ impl<R: Read> Stream<R> {
                 if let Some(path) = path.filter(|path| !path.is_debris()) {
                     sink.folder(&path)?;
                 }
-                return self.skip(padded(size));
+                return self.skip(padded);
             }
             EntryType::Symlink | EntryType::Link => return Err(Error::LinkRefused(shown(&name))),
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
@@ -160,14 +161,14 @@ impl<R: Read> Stream<R> {
             }
         }
         match path.filter(|path| !path.is_debris()) {
-            None => self.skip(padded(size)),
+            None => self.skip(padded),
             Some(path) => {
                 sink.check_declared((&name, size), 0)?;
                 sink.file(&path, &mut (&mut self.0).take(size))?;
                 if sink.size_of(&path) != Some(size) {
                     return Err(Error::Truncated);
                 }
-                self.skip(padded(size) - size)
+                self.skip(padded - size)
             }
         }
     }
@@ -179,7 +180,7 @@ impl<R: Read> Stream<R> {
                 "a name or its attributes are too long".to_owned(),
             ));
         }
-        let mut bytes = vec![0; usize::try_from(padded(size)).unwrap_or(0)];
+        let mut bytes = vec![0; usize::try_from(padded(size)?).unwrap_or(0)];
         self.0.read_exact(&mut bytes).map_err(Error::reading)?;
         bytes.truncate(usize::try_from(size).unwrap_or(0));
         Ok(bytes)
@@ -236,8 +237,10 @@ fn checksum(block: &[u8; BLOCK]) -> u32 {
         .sum()
 }
 
-fn padded(size: u64) -> u64 {
-    size.next_multiple_of(BLOCK as u64)
+/// How many bytes an entry of `size` takes in the archive.
+fn padded(size: u64) -> Result<u64, Error> {
+    size.checked_next_multiple_of(BLOCK as u64)
+        .ok_or_else(|| Error::Malformed("an entry is larger than any archive".to_owned()))
 }
 
 fn text_until_zero(bytes: Vec<u8>) -> Result<String, Error> {
