@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use berth_coordination::Coordination;
+use berth_coordination::{Applied, Coordination};
 use berth_domain::access::KeyIdentity;
 use berth_domain::clock::{Clock, Timestamp};
 use berth_domain::random::Random;
@@ -19,7 +19,6 @@ use berth_store::lookups::{Bar, KeyRecord};
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use self::applied::Applied;
 use self::freshness::Freshness;
 use self::records::{Entry, Known, Records};
 pub use self::service::Service;
@@ -28,7 +27,6 @@ use crate::pepper::Peppers;
 use crate::throttle::local::Local;
 use crate::throttle::{self, Exceeded, Limit};
 
-mod applied;
 mod freshness;
 mod records;
 mod service;

@@ -15,7 +15,7 @@ pub(crate) const EVENT_BUFFER: usize = 1024;
 pub enum Topic {
     /// API keys changed; the payload is the public id of one, or `*` for any.
     Keys,
-    /// Deployments changed; the payload is the organization, or `*` for any.
+    /// Deployments changed; the payload is the value of their counter, a colon, and the organization, or `*` for any.
     Deployments,
     /// Workers or replicas changed; the payload is the worker.
     Routes,

@@ -11,6 +11,7 @@
 //! [`Fleet`] is the typed layer on top: workers, what each should hold ([`records::Assignment`]) and what each holds
 //! ([`records::ReplicaRecord`]).
 
+pub mod applied;
 pub mod coordination;
 pub mod error;
 pub mod event;
@@ -20,6 +21,7 @@ pub mod records;
 pub mod redis;
 pub mod remote;
 
+pub use applied::Applied;
 pub use coordination::{Answer, Coordination, Throttle};
 pub use error::Error;
 pub use event::{Event, Subscription, Topic};

@@ -9,12 +9,15 @@ use berth_domain::id::{DeploymentId, ModelId, OrganizationId};
 use berth_domain::model::VersionState;
 use berth_domain::name::Handle;
 use berth_store::Tx;
+use berth_store::changes::Topic;
 use berth_store::deployments::{Deployment, DeploymentChange, NAME_TAKEN, NewDeployment, WeightedVersion};
+use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 
+use crate::models::concerned;
+use crate::routing::{Router, Standing};
 use crate::surroundings::Surroundings;
 
-use crate::routing::{Router, Standing};
 /// Most versions behind one deployment.
 pub const VERSIONS_LIMIT: usize = 16;
 
@@ -110,6 +113,7 @@ impl Deployments {
         &self,
         access: &ProjectAccess<can::DeploymentsWrite>,
         draft: Draft,
+        keep: &Keep<'_, Deployment>,
     ) -> Result<Deployment, Error> {
         check_settings(&draft.settings)?;
         let organization = access.organization();
@@ -121,6 +125,11 @@ impl Deployments {
             .models()
             .find(organization, access.project(), &draft.model)
             .await?;
+        // Deleting the model waits, and then finds it deployed; or comes first, and there is no model.
+        let model = match model {
+            Some(model) => tx.models().lock(organization, model.id).await?,
+            None => None,
+        };
         let model = model.ok_or(Error::ModelNotFound(draft.model))?;
         let versions = if draft.versions.is_empty() {
             vec![newest_ready(&mut tx, organization, model.id, model.last_number).await?]
@@ -145,9 +154,12 @@ impl Deployments {
             Err(error) => return Err(error.into()),
         }
         let made = tx.deployments().show(organization, deployment.id).await?;
+        let made = made.ok_or(Error::NotFound(deployment.name))?;
+        keep.write(&mut tx, &made).await?;
+        let value = tx.changes().bump(Topic::Deployments).await?;
         tx.commit().await?;
-        self.around.deployments_changed(organization).await;
-        made.ok_or(Error::NotFound(deployment.name))
+        self.around.deployments_changed(value, concerned(&model)).await;
+        Ok(made)
     }
 
     /// The project's deployments.
@@ -195,6 +207,9 @@ impl Deployments {
             .find(organization, access.project(), name)
             .await?
             .ok_or_else(not_found)?;
+        // As when it was made: no version goes with its model meanwhile.
+        let model = tx.models().lock(organization, found.model).await?;
+        let model = model.ok_or_else(not_found)?;
         let versions = match &change.versions {
             Some(shares) => Some(hold(&mut tx, organization, found.model, shares).await?),
             None => None,
@@ -216,8 +231,9 @@ impl Deployments {
             .show(organization, found.id)
             .await?
             .ok_or_else(not_found)?;
+        let value = tx.changes().bump(Topic::Deployments).await?;
         tx.commit().await?;
-        self.around.deployments_changed(organization).await;
+        self.around.deployments_changed(value, concerned(&model)).await;
         Ok(changed)
     }
 
@@ -242,31 +258,15 @@ impl Deployments {
         {
             return Err(not_found());
         }
+        let model = tx.models().show(organization, found.model).await?;
+        let value = tx.changes().bump(Topic::Deployments).await?;
         tx.commit().await?;
-        self.around.deployments_changed(organization).await;
+        let concerned = model.as_ref().map_or(Some(organization), concerned);
+        self.around.deployments_changed(value, concerned).await;
         Ok(())
     }
 }
 
-/// The versions of these numbers, held until the transaction ends, after seeing that all are ready.
-async fn hold(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    model: ModelId,
-    shares: &[Share],
-) -> Result<Vec<WeightedVersion>, Error> {
-    check_shares(shares)?;
-    let mut weighted = Vec::with_capacity(shares.len());
-    for share in shares {
-        let version = tx.versions().find(organization, model, share.number).await?;
-        weighted.push((
-            version.ok_or(Error::VersionNotFound(share.number))?.id,
-            share.weight,
-        ));
-    }
-    let ids: Vec<_> = weighted.iter().map(|(version, _)| *version).collect();
-    let held = tx.versions().hold(organization, &ids).await?;
-    for (share, id) in shares.iter().zip(&ids) {
 /// How a deployment stands: as the worst of its versions, as far as `router` knows.
 pub fn standing(router: &Router, deployment: &Deployment) -> Standing {
     if deployment.stopped_at.is_some() {
@@ -295,6 +295,25 @@ pub fn standing(router: &Router, deployment: &Deployment) -> Standing {
         })
 }
 
+/// The versions of these numbers, held until the transaction ends, after seeing that all are ready.
+async fn hold(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    model: ModelId,
+    shares: &[Share],
+) -> Result<Vec<WeightedVersion>, Error> {
+    check_shares(shares)?;
+    let mut weighted = Vec::with_capacity(shares.len());
+    for share in shares {
+        let version = tx.versions().find(organization, model, share.number).await?;
+        weighted.push((
+            version.ok_or(Error::VersionNotFound(share.number))?.id,
+            share.weight,
+        ));
+    }
+    let ids: Vec<_> = weighted.iter().map(|(version, _)| *version).collect();
+    let held = tx.versions().hold(organization, &ids).await?;
+    for (share, id) in shares.iter().zip(&ids) {
         match held.iter().find(|version| version.id == *id) {
             Some(version) if version.state == VersionState::Ready => {}
             Some(version) => {

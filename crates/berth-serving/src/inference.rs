@@ -7,6 +7,7 @@ use berth_domain::clock::Clock;
 use berth_domain::manifest::Manifest;
 use berth_protocol::runner::{InferRequest, InferResponse};
 use bytes::Bytes;
+use tokio::time::{Instant, timeout};
 
 pub use berth_protocol::runner::{Failure, FailureKind, Operation, Units};
 
@@ -113,8 +114,11 @@ impl Inference {
     /// Runs `call` for `key`. A replica that cannot be reached is passed over for another, because the request has surely
     /// not started there; after that nothing is tried again. Dropping the future cancels the work in the runner.
     pub async fn infer(&self, clock: &dyn Clock, key: &KeyIdentity, call: Call<'_>) -> Result<Answer, Error> {
-        let target = self.router.resolve(key, call.model, call.version).await?;
         let deadline = clock.now() + call.timeout;
+        // Finding the way counts: it may have to ask a database that is slow.
+        let begun = Instant::now();
+        let target = timeout(call.timeout, self.router.resolve(key, call.model, call.version)).await;
+        let target = target.map_err(|_| Error::Deadline)??;
         let request = InferRequest {
             request_id: call.request_id.to_owned(),
             organization: key.organization.to_string(),
@@ -132,7 +136,8 @@ impl Inference {
                 .router
                 .choose(&target, &tried)
                 .map_err(|absence| Error::NotReady(for_caller(key, &target, absence)))?;
-            match route.connection().infer(request.clone(), call.timeout).await {
+            let left = call.timeout.saturating_sub(begun.elapsed());
+            match route.connection().infer(request.clone(), left).await {
                 Ok(response) => return answer(response),
                 Err(error @ (runner_client::Error::Unreachable(_) | runner_client::Error::Address)) => {
                     tracing::warn!(%error, replica.id = %route.replica(), "replica is passed over");
@@ -173,11 +178,6 @@ impl Inference {
     }
 }
 
-fn answer(response: InferResponse) -> Result<Answer, Error> {
-    match response.failure {
-        Some(failure) if failure.kind() == FailureKind::Deadline => Err(Error::Deadline),
-        Some(failure) => Err(Error::Runner(failure)),
-        None => Ok(Answer {
 /// What a caller may know of why a model does not answer: whoever calls the published model of another organization learns
 /// nothing of what it is made of.
 fn for_caller(key: &KeyIdentity, target: &Target, absence: Absence) -> Absence {
@@ -188,6 +188,11 @@ fn for_caller(key: &KeyIdentity, target: &Target, absence: Absence) -> Absence {
     }
 }
 
+fn answer(response: InferResponse) -> Result<Answer, Error> {
+    match response.failure {
+        Some(failure) if failure.kind() == FailureKind::Deadline => Err(Error::Deadline),
+        Some(failure) => Err(Error::Runner(failure)),
+        None => Ok(Answer {
             body: response.body,
             content_type: response.content_type,
             units: response.units.unwrap_or_default(),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod announcement;
 pub mod deployments;
 pub mod gate;
 pub mod inference;

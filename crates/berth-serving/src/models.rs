@@ -2,9 +2,11 @@
 
 use berth_domain::access::{Operator, ProjectAccess, can};
 use berth_domain::creator::Creator;
-use berth_domain::id::{ModelId, VersionId};
-use berth_domain::model::ModelFile;
+use berth_domain::id::{ModelId, OrganizationId, VersionId};
+use berth_domain::model::{ModelFile, Visibility};
 use berth_domain::name::{Handle, Title};
+use berth_store::changes::Topic;
+use berth_store::idempotency_keys::Keep;
 use berth_store::models::{Model, ModelChange, NAME_TAKEN, NewModel, Reach};
 use berth_store::page::{List, Page};
 use berth_store::versions::{Deletion, Version};
@@ -77,6 +79,7 @@ impl Models {
         &self,
         access: &ProjectAccess<can::ModelsWrite>,
         draft: Draft,
+        keep: &Keep<'_, Model>,
     ) -> Result<Model, Error> {
         check_texts(Some(&draft.description), draft.license.as_deref())?;
         let Surroundings {
@@ -100,8 +103,10 @@ impl Models {
             Err(error) => return Err(error.into()),
         }
         let made = tx.models().show(access.organization(), model.id).await?;
+        let made = made.ok_or_else(|| Error::ModelNotFound(model.name.to_string()))?;
+        keep.write(&mut tx, &made).await?;
         tx.commit().await?;
-        made.ok_or_else(|| Error::ModelNotFound(model.name.to_string()))
+        Ok(made)
     }
 
     /// The models that the project can see: its own, and those that the organization shares.
@@ -151,8 +156,9 @@ impl Models {
             .show(organization, model.id)
             .await?
             .ok_or_else(not_found)?;
+        let value = tx.changes().bump(Topic::Deployments).await?;
         tx.commit().await?;
-        self.around.deployments_changed(organization).await;
+        self.around.deployments_changed(value, concerned(&changed)).await;
         Ok(changed)
     }
 
@@ -182,8 +188,9 @@ impl Models {
         {
             return Err(not_found());
         }
+        let value = tx.changes().bump(Topic::Deployments).await?;
         tx.commit().await?;
-        self.around.deployments_changed(organization).await;
+        self.around.deployments_changed(value, concerned(&model)).await;
         Ok(())
     }
 
@@ -204,8 +211,9 @@ impl Models {
         let found = found
             .filter(|_| there)
             .ok_or_else(|| Error::ModelNotFound(model.to_string()))?;
+        let value = tx.changes().bump(Topic::Deployments).await?;
         tx.commit().await?;
-        self.around.deployments_changed(found.organization).await;
+        self.around.deployments_changed(value, None).await;
         Ok(found)
     }
 
@@ -263,6 +271,11 @@ impl Models {
             Deletion::NotFound => Err(Error::VersionNotFound(number)),
         }
     }
+}
+
+/// Whom a change of the model, or of what serves it, concerns: its organization, or everybody.
+pub(crate) fn concerned(model: &Model) -> Option<OrganizationId> {
+    (model.visibility != Visibility::Platform).then_some(model.organization)
 }
 
 fn check_texts(description: Option<&str>, license: Option<&str>) -> Result<(), Error> {

@@ -5,12 +5,11 @@ mod directory;
 mod table;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use berth_coordination::{Event, Fleet, Topic};
+use berth_coordination::{Applied, Event, Fleet, Topic};
 use berth_domain::access::KeyIdentity;
 use berth_domain::clock::Timestamp;
 use berth_domain::id::{ReplicaId, VersionId};
@@ -18,19 +17,23 @@ use berth_domain::name::Handle;
 use berth_domain::random::Random;
 use berth_store::Store;
 use berth_store::callables::{Callable, CallableVersion};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::dice::Dice;
 use self::directory::Directories;
 use self::table::Table;
 pub use self::table::{Absence, Outstanding, Route, Standing};
+use crate::announcement::Announcement;
 
 /// How often the route table is read again without being told to.
 const ROUTES_EVERY: Duration = Duration::from_millis(250);
 
 /// How often the counter of changes is asked, in case that an event was lost.
 const CHANGES_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a push may come after the counter that it tells of.
+const PUSH_WAIT: Duration = Duration::from_millis(50);
 
 /// Why a name leads nowhere.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,7 @@ struct Shared {
     directories: Directories,
     table: ArcSwap<Table>,
     dice: Dice,
-    change: AtomicI64,
+    applied: Mutex<Applied>,
 }
 
 impl Router {
@@ -99,7 +102,7 @@ impl Router {
                 directories: Directories::new(),
                 table: ArcSwap::from_pointee(Table::empty()),
                 dice: Dice::new(random),
-                change: AtomicI64::new(-1),
+                applied: Mutex::default(),
             }),
         }
     }
@@ -217,31 +220,54 @@ impl Router {
                 .await
             {
                 Ok(mut subscription) => {
+                    // What was announced before the subscription began is unknown.
+                    self.missed();
                     while let Some(event) = subscription.next().await {
-                        if !matches!(
-                            &event,
-                            Event::Message {
-                                topic: Topic::Routes,
-                                ..
-                            }
-                        ) {
-                            self.shared.directories.invalidate();
-                        }
-                        if !matches!(
-                            &event,
-                            Event::Message {
-                                topic: Topic::Deployments,
-                                ..
-                            }
-                        ) {
-                            self.renew_table().await;
-                        }
+                        self.hear(&event).await;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "events of routes cannot be heard"),
             }
-            tokio::time::sleep(CHANGES_EVERY).await;
+            sleep(CHANGES_EVERY).await;
         }
+    }
+
+    async fn hear(&self, event: &Event) {
+        match event {
+            Event::Message {
+                topic: Topic::Deployments,
+                payload,
+            } => match payload.parse() {
+                Ok(announcement) => self.changed(announcement),
+                Err(error) => {
+                    tracing::warn!(%error, "all deployments are read again");
+                    self.missed();
+                }
+            },
+            Event::Message { .. } => self.renew_table().await,
+            Event::Gap => {
+                self.missed();
+                self.renew_table().await;
+            }
+        }
+    }
+
+    fn changed(&self, announcement: Announcement) {
+        // First what was remembered, then the value: a counter that is read in between must not find it followed.
+        match announcement.organization {
+            Some(organization) => self.shared.directories.invalidate(organization),
+            None => self.shared.directories.invalidate_all(),
+        }
+        self.applied().pushed(announcement.value);
+    }
+
+    fn missed(&self) {
+        self.applied().missed();
+        self.shared.directories.invalidate_all();
+    }
+
+    fn applied(&self) -> std::sync::MutexGuard<'_, Applied> {
+        self.shared.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn follow_routes(&self) {
@@ -275,15 +301,20 @@ impl Router {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            match self
+            let known = self.applied().value();
+            let value = self
                 .shared
                 .store
                 .change_value(berth_store::changes::Topic::Deployments)
-                .await
-            {
+                .await;
+            match value {
                 Ok(value) => {
-                    if self.shared.change.swap(value, Ordering::AcqRel) != value {
-                        self.shared.directories.invalidate();
+                    if self.applied().value() < Some(value) {
+                        // The push comes after the commit, and would tell whom the change concerns.
+                        sleep(PUSH_WAIT).await;
+                    }
+                    if !self.applied().read(value, known) {
+                        self.shared.directories.invalidate_all();
                     }
                 }
                 Err(error) => {

@@ -8,6 +8,8 @@ use berth_domain::id::OrganizationId;
 use berth_domain::random::Random;
 use berth_store::Store;
 
+use crate::announcement::Announcement;
+
 /// The store, the fleet, the time and randomness. Clones share them.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -30,16 +32,19 @@ impl std::fmt::Debug for Surroundings {
 }
 
 impl Surroundings {
-    /// Tells all nodes that what can be called in `organization` has changed, after the commit. A push that is lost costs
-    /// half a second: the counter in the store tells the same.
-    pub(crate) async fn deployments_changed(&self, organization: OrganizationId) {
+    /// Tells all nodes, after the commit, that what can be called in `organization` has changed, or everywhere if it is
+    /// `None`; `value` is where the change has moved the counter to. A push that is lost costs half a second: the counter
+    /// in the store tells the same.
+    pub(crate) async fn deployments_changed(&self, value: i64, organization: Option<OrganizationId>) {
+        let announcement = Announcement { value, organization };
         let told = self
             .fleet
             .coordination()
-            .publish(Topic::Deployments, &organization.to_string())
+            .publish(Topic::Deployments, &announcement.to_string())
             .await;
         if let Err(error) = told {
-            tracing::warn!(%error, organization.id = %organization, "other nodes hear of a change by the counter only");
+            let organization = organization.map(tracing::field::display);
+            tracing::warn!(%error, organization.id = organization, "other nodes hear of a change by the counter only");
         }
     }
 }

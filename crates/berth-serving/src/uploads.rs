@@ -4,6 +4,8 @@
 //! nothing, and the sweep of unreferenced bytes takes it. With the version, the work of proving it is queued in the same
 //! transaction.
 
+mod permission;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -17,11 +19,13 @@ use berth_domain::model::{ModelFile, VersionState, folder_digest};
 use berth_domain::name::Handle;
 use berth_domain::work::ModelCheck;
 use berth_store::Tx;
+use berth_store::idempotency_keys::Keep;
 use berth_store::models::{NAME_TAKEN, NewModel, Reach};
 use berth_store::versions::{NewVersion, Version};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
+pub use self::permission::Ended;
 use crate::gate::{self, Gate, Refusal, Report};
 use crate::surroundings::Surroundings;
 
@@ -51,6 +55,10 @@ pub enum Error {
     /// It is no model that can be served; the sender sends another.
     #[error("the upload was refused ({})", .0.code)]
     Refused(#[source] Refusal),
+    /// What permitted the upload ended while it came in: the key was revoked, the person left, the project was deleted or
+    /// suspended. Nothing is kept.
+    #[error("the upload is not permitted any more")]
+    Ended(#[source] Ended),
     /// The model was deleted while its version came in.
     #[error("the model was deleted meanwhile")]
     ModelDeleted,
@@ -81,6 +89,26 @@ pub struct Incoming<S> {
     pub limit_bytes: u64,
     /// The trace that the work of proving belongs to.
     pub traceparent: Option<String>,
+}
+
+/// What has come in whole. Dropped, nothing of it stays.
+#[derive(Debug)]
+pub struct Upload {
+    staged: Staged,
+    file_name: String,
+    traceparent: Option<String>,
+}
+
+impl Upload {
+    /// The digest of the bytes as they came.
+    pub fn digest(&self) -> Sha256 {
+        self.staged.digest()
+    }
+
+    /// What the sender calls the file.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
 }
 
 /// What an upload became.
@@ -114,15 +142,12 @@ impl Uploads {
         }
     }
 
-    /// Makes a version of the project's model `name` of what is sent; the model is made when it is not there.
-    ///
-    /// The same files again are the same version, unless that one failed its proof.
+    /// Takes in what is sent, to its end.
     pub async fn receive<S>(
         &self,
-        access: &ProjectAccess<can::ModelsWrite>,
-        name: &Handle,
+        _access: &ProjectAccess<can::ModelsWrite>,
         incoming: Incoming<S>,
-    ) -> Result<Accepted, Error>
+    ) -> Result<Upload, Error>
     where
         S: Stream<Item = io::Result<Bytes>>,
     {
@@ -142,6 +167,28 @@ impl Uploads {
                 found: staged.digest(),
             });
         }
+        Ok(Upload {
+            staged,
+            file_name,
+            traceparent,
+        })
+    }
+
+    /// Makes a version of the project's model `name` of what came in; the model is made when it is not there.
+    ///
+    /// The same files again are the same version, unless that one failed its proof.
+    pub async fn accept(
+        &self,
+        access: &ProjectAccess<can::ModelsWrite>,
+        name: &Handle,
+        upload: Upload,
+        keep: &Keep<'_, Accepted>,
+    ) -> Result<Accepted, Error> {
+        let Upload {
+            staged,
+            file_name,
+            traceparent,
+        } = upload;
         let work_folder = self.staging.work_folder().await?;
         let report = self
             .gate
@@ -152,11 +199,12 @@ impl Uploads {
                 other => Error::Gate(other),
             })?;
         let folder_digest = folder_digest(&report.files);
-        if let Some(known) = self.find(access, name, &folder_digest).await? {
+        if let Some(known) = self.find(access, name, &folder_digest, keep).await? {
             return Ok(known);
         }
         self.store(access.organization(), &staged, &report).await?;
-        self.record(access, name, report, folder_digest, traceparent.as_deref())
+        let version = self.new_version(access, report, folder_digest)?;
+        self.record(access, name, version, traceparent.as_deref(), keep)
             .await
     }
 
@@ -183,14 +231,21 @@ impl Uploads {
         access: &ProjectAccess<can::ModelsWrite>,
         name: &Handle,
         folder_digest: &Sha256,
+        keep: &Keep<'_, Accepted>,
     ) -> Result<Option<Accepted>, Error> {
         let organization = access.organization();
         let mut tx = self.around.store.tenant(organization).await?;
+        permission::check(&mut tx, access, self.around.clock.now()).await?;
         let model = tx.models().find(organization, access.project(), name).await?;
-        match model {
-            Some(model) => known_version(&mut tx, organization, model.id, folder_digest).await,
-            None => Ok(None),
+        let Some(model) = model else {
+            return Ok(None);
+        };
+        let known = known_version(&mut tx, organization, model.id, folder_digest).await?;
+        if let Some(known) = &known {
+            keep.write(&mut tx, known).await?;
+            tx.commit().await?;
         }
+        Ok(known)
     }
 
     /// Stores the files' bytes. They are announced first, so that the sweep leaves them alone until something refers to
@@ -213,29 +268,44 @@ impl Uploads {
         }
         tx.commit().await?;
         for file in files.values() {
-            match &report.unpacked {
-                None => self.artifacts.put_staged(organization, staged).await?,
-                Some(root) => {
-                    let path: PathBuf = root.join(&file.path);
-                    self.artifacts.put_file(organization, file.digest, &path).await?;
-                }
+            self.put(organization, staged, report, file).await?;
+        }
+        // A sweep whose connection to the database broke has lost its lock on the rows, and may go on deleting for a moment
+        // what was found there above and not stored anew.
+        for file in files.values() {
+            if !self.artifacts.exists(organization, file.digest).await? {
+                self.put(organization, staged, report, file).await?;
             }
         }
         Ok(())
     }
 
-    /// Makes the version known, and the model if it is not there, and queues the proof: all in one transaction.
-    async fn record(
+    async fn put(
+        &self,
+        organization: OrganizationId,
+        staged: &Staged,
+        report: &Report,
+        file: &ModelFile,
+    ) -> Result<(), Error> {
+        match &report.unpacked {
+            None => self.artifacts.put_staged(organization, staged).await?,
+            Some(root) => {
+                let path: PathBuf = root.join(&file.path);
+                self.artifacts.put_file(organization, file.digest, &path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn new_version(
         &self,
         access: &ProjectAccess<can::ModelsWrite>,
-        name: &Handle,
         report: Report,
         folder_digest: Sha256,
-        traceparent: Option<&str>,
-    ) -> Result<Accepted, Error> {
+    ) -> Result<NewVersion, Error> {
         let Surroundings { clock, random, .. } = &self.around;
         let graphs = serde_json::to_value(&report.graphs).map_err(Error::Summary)?;
-        let mut version = NewVersion {
+        Ok(NewVersion {
             id: VersionId::new(&**clock, &**random),
             model: ModelId::new(&**clock, &**random),
             folder_digest,
@@ -245,11 +315,26 @@ impl Uploads {
             files: report.files,
             created_by: Creator::from(access.caller()),
             created_at: clock.now(),
-        };
-        match self.try_record(access, name, &mut version, traceparent).await {
+        })
+    }
+
+    /// Makes the version known, and the model if it is not there, and queues the proof: all in one transaction.
+    async fn record(
+        &self,
+        access: &ProjectAccess<can::ModelsWrite>,
+        name: &Handle,
+        mut version: NewVersion,
+        traceparent: Option<&str>,
+        keep: &Keep<'_, Accepted>,
+    ) -> Result<Accepted, Error> {
+        match self
+            .try_record(access, name, &mut version, traceparent, keep)
+            .await
+        {
             // Somebody made a model of this name at the same moment; it is there the second time.
             Err(Error::Store(error)) if error.constraint() == Some(NAME_TAKEN) => {
-                self.try_record(access, name, &mut version, traceparent).await
+                self.try_record(access, name, &mut version, traceparent, keep)
+                    .await
             }
             done => done,
         }
@@ -261,12 +346,14 @@ impl Uploads {
         name: &Handle,
         version: &mut NewVersion,
         traceparent: Option<&str>,
+        keep: &Keep<'_, Accepted>,
     ) -> Result<Accepted, Error> {
         let organization = access.organization();
         let Surroundings {
             store, clock, random, ..
         } = &self.around;
         let mut tx = store.tenant(organization).await?;
+        permission::check(&mut tx, access, clock.now()).await?;
         if let Some(model) = tx.models().find(organization, access.project(), name).await? {
             version.model = model.id;
         } else {
@@ -282,6 +369,8 @@ impl Uploads {
         if let Some(known) =
             known_version(&mut tx, organization, version.model, &version.folder_digest).await?
         {
+            keep.write(&mut tx, &known).await?;
+            tx.commit().await?;
             return Ok(known);
         }
         tx.versions()
@@ -298,12 +387,14 @@ impl Uploads {
             )
             .await?;
         let made = tx.versions().show(organization, version.id).await?;
-        tx.commit().await?;
-        Ok(Accepted {
+        let accepted = Accepted {
             version: made.ok_or(Error::ModelDeleted)?,
             files: version.files.clone(),
             is_new: true,
-        })
+        };
+        keep.write(&mut tx, &accepted).await?;
+        tx.commit().await?;
+        Ok(accepted)
     }
 }
 

@@ -1,4 +1,7 @@
-//! Which changes of the counter this node has followed.
+//! Which changes of a counter in the database a node has followed by what was pushed to it.
+//!
+//! A push carries the value that the counter has after the change. A node that got every push knows, when it reads the
+//! counter, that it has missed nothing, and may keep what it has cached of everything else.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +10,7 @@ const AHEAD: usize = 1024;
 
 /// The counter's value up to which every change was followed.
 #[derive(Debug, Default)]
-pub(super) struct Applied {
+pub struct Applied {
     /// `None` before the counter was read for the first time.
     value: Option<i64>,
     /// Values beyond it whose changes were followed too.
@@ -16,7 +19,7 @@ pub(super) struct Applied {
 
 impl Applied {
     /// The change with this value was followed.
-    pub(super) fn pushed(&mut self, value: i64) {
+    pub fn pushed(&mut self, value: i64) {
         let Some(applied) = self.value else {
             return;
         };
@@ -27,7 +30,7 @@ impl Applied {
     }
 
     /// Up to where every change was followed; taken before the counter is asked, for [`Applied::read`].
-    pub(super) fn value(&self) -> Option<i64> {
+    pub fn value(&self) -> Option<i64> {
         self.value
     }
 
@@ -35,7 +38,7 @@ impl Applied {
     /// whether every change up to it was followed; if not, the caller must drop all it has cached, and then has
     /// followed them.
     #[must_use]
-    pub(super) fn read(&mut self, value: i64, known: Option<i64>) -> bool {
+    pub fn read(&mut self, value: i64, known: Option<i64>) -> bool {
         // A value below the present one is an answer that was overtaken by a push; one below what was known before the
         // question means that the database was set back, and nothing that is known of it holds.
         if self.value.is_some_and(|applied| value <= applied) && known.is_some_and(|known| known <= value) {
@@ -48,7 +51,7 @@ impl Applied {
     }
 
     /// Pushes were lost: what comes next is no longer known to follow.
-    pub(super) fn missed(&mut self) {
+    pub fn missed(&mut self) {
         self.ahead.clear();
     }
 
