@@ -1,5 +1,6 @@
 //! An answer, and what the OpenAPI document says of it.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use reqwest::header::HeaderMap;
@@ -11,11 +12,16 @@ pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(berth_api::openapi::document(None)).expect("serializes"));
 
 /// An answer, read to its end.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Answer {

@@ -1,38 +1,29 @@
 //! An installation that serves over HTTP, with people, organizations and keys as tests need them.
 
+mod services;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Duration;
 
 use berth_api::options::BodyLimits;
-use berth_api::{Options, Server, Services};
-use berth_auth::auth::{Auth, Options as AuthOptions, Parts, SignUpPolicy};
-use berth_auth::authenticator::{self, Authenticator};
-use berth_auth::pepper::{Pepper, Peppers};
-use berth_auth::signing::{self, SigningKey, SigningKeys};
-use berth_coordination::memory::Memory;
-use berth_coordination::{Coordination, Fleet};
-use berth_domain::clock::{Clock, SystemClock};
-use berth_domain::random::{Random, SystemRandom};
+use berth_api::{Options, Server};
+use berth_auth::auth::Auth;
 use berth_domain::secret::Secret;
-use berth_serving::Surroundings;
-use berth_serving::artifacts::{ArtifactStore, Staging, store};
-use berth_serving::deployments::Deployments;
-use berth_serving::gate::{self, Gate};
-use berth_serving::inference::Inference;
-use berth_serving::models::Models;
-use berth_serving::routing::Router;
-use berth_serving::uploads::Uploads;
 use berth_store::{Options as StoreOptions, Store};
-use berth_test_support::TestDatabase;
+use berth_test_support::{TestDatabase, wait_until};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::services::services;
 use crate::answer::Answer;
 
 pub(crate) const PASSWORD: &str = "a long walk on the pier";
 pub(crate) const API: &str = "/api/v1";
+
+/// How long a condition is waited for: far longer than it takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// One installation.
 pub(crate) struct House {
@@ -53,6 +44,20 @@ pub(crate) struct Tenant {
     pub(crate) token: String,
     pub(crate) organization: String,
     pub(crate) project: String,
+}
+
+/// Somebody who belongs to a tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) token: String,
+    pub(crate) membership: String,
+}
+
+/// Where somebody belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Organization,
+    Project,
 }
 
 impl Tenant {
@@ -169,6 +174,28 @@ impl House {
             .await
     }
 
+    /// Asks until the answer is this refusal: what is known of a key may be a moment old.
+    pub(crate) async fn refused_soon(&self, path: &str, credential: &str, status: u16, code: &str) {
+        let refused = wait_until(LIMIT, async || {
+            let answer = self.get(path, credential).await;
+            answer.status.as_u16() == status && answer.code().as_deref() == Some(code)
+        });
+        if refused.await.is_err() {
+            self.get(path, credential).await.refused(status, code);
+        }
+    }
+
+    /// Asks until the answer is a success.
+    pub(crate) async fn answered_soon(&self, path: &str, credential: &str) -> Value {
+        let answered = wait_until(LIMIT, async || {
+            self.get(path, credential).await.status.is_success()
+        });
+        if answered.await.is_err() {
+            return self.get(path, credential).await.succeeded(200);
+        }
+        self.get(path, credential).await.succeeded(200)
+    }
+
     /// An account, and its tokens.
     pub(crate) async fn sign_up(&self, email: &str) -> Value {
         let body = json!({"email": email, "password": PASSWORD});
@@ -189,11 +216,17 @@ impl House {
             .bootstrap(email, &Secret::new(PASSWORD), None)
             .await
             .expect("the first operator");
-        let body = json!({"email": "operator@example.com", "password": PASSWORD});
+        let signed_in = self.sign_in("operator@example.com", PASSWORD).await;
+        text(&signed_in.succeeded(200)["access_token"])
+    }
+
+    /// Signs in.
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
+        let body = json!({"email": email, "password": password});
         let request = self
             .request(Method::POST, "/api/v1/auth/sign-in", None)
             .json(&body);
-        text(&self.send(request).await.succeeded(200)["access_token"])
+        self.send(request).await
     }
 
     /// The organization `name` with the project `main`.
@@ -217,15 +250,33 @@ impl House {
 
     /// A new person with `role` in the whole organization.
     pub(crate) async fn member(&self, tenant: &Tenant, email: &str, role: &str) -> String {
+        self.join(tenant, Place::Organization, email, role).await.token
+    }
+
+    /// A new person with `role`.
+    pub(crate) async fn join(&self, tenant: &Tenant, place: Place, email: &str, role: &str) -> Member {
         let token = self.token(email).await;
-        let path = format!("{}/invitations", tenant.root());
+        let root = match place {
+            Place::Organization => tenant.root(),
+            Place::Project => tenant.project_root(),
+        };
         let body = json!({"email": email, "role": role});
-        let invited = self.post(&path, &tenant.token, &body).await.succeeded(201);
-        let body = json!({"token": invited["token"]});
-        self.post("/api/v1/auth/invitations/accept", &token, &body)
+        let invited = self
+            .post(&format!("{root}/invitations"), &tenant.token, &body)
             .await
-            .succeeded(200);
-        token
+            .succeeded(201);
+        let accepted = self.accept(&token, &text(&invited["token"])).await.succeeded(200);
+        Member {
+            token,
+            membership: text(&accepted["membership_id"]),
+        }
+    }
+
+    /// Accepts an invitation.
+    pub(crate) async fn accept(&self, credential: &str, invitation: &str) -> Answer {
+        let body = json!({"token": invitation});
+        self.post("/api/v1/auth/invitations/accept", credential, &body)
+            .await
     }
 
     /// A key of the tenant's project with these scopes.
@@ -248,90 +299,4 @@ impl Drop for House {
 
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
-}
-
-async fn services(store: &Store, folder: &std::path::Path, stop: &CancellationToken) -> (Services, Auth) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let coordination: Arc<dyn Coordination> = Arc::new(Memory::new());
-    let auth = auth(store, &coordination, &clock);
-    let (authenticator, informed) = Authenticator::new(
-        authenticator::Options::default(),
-        store.clone(),
-        Arc::clone(&coordination),
-        peppers(),
-        Arc::clone(&clock),
-        &SystemRandom,
-    );
-    tokio::spawn(informed.run(stop.clone().cancelled_owned()));
-    let around = Surroundings {
-        store: store.clone(),
-        fleet: Fleet::new(Arc::clone(&coordination)),
-        clock: Arc::clone(&clock),
-        random: Arc::clone(&random),
-    };
-    let router = Router::new(store.clone(), around.fleet.clone(), &SystemRandom);
-    tokio::spawn({
-        let (router, stop) = (router.clone(), stop.clone());
-        async move { router.run(stop).await }
-    });
-    let artifacts = ArtifactStore::open(&store::Options::Folder(folder.join("artifacts"))).await;
-    let staging = Staging::open(folder.join("staging")).await;
-    let gate = Gate::new(gate::Options {
-        // What gets as far as the gate is tested with the real program elsewhere.
-        program: "/nonexistent/berth".into(),
-        concurrency: 1,
-        timeout: std::time::Duration::from_secs(10),
-        limits: gate::Limits::default(),
-        best_effort: true,
-    });
-    let uploads = Uploads::new(
-        around.clone(),
-        gate,
-        staging.expect("a staging folder"),
-        artifacts.expect("an artifact store"),
-    );
-    let services = Services {
-        clock,
-        random,
-        store: store.clone(),
-        auth: auth.clone(),
-        authenticator,
-        models: Models::new(around.clone()),
-        uploads,
-        deployments: Deployments::new(around),
-        inference: Inference::new(router),
-        coordination,
-        metrics: Arc::new(|| "berth_build_info 1\n".to_owned()),
-    };
-    (services, auth)
-}
-
-/// Everyone may sign up, no mail is sent; weak hashes and wide limits, which tests are not about.
-fn auth(store: &Store, coordination: &Arc<dyn Coordination>, clock: &Arc<dyn Clock>) -> Auth {
-    let mut options = AuthOptions::new("https://berth.example", "test".parse().expect("an environment"));
-    options.sign_up = SignUpPolicy::Open;
-    options.passwords.memory_kib = 64;
-    options.passwords.iterations = 1;
-    options.throttle.sign_in_by_address.attempts = 10_000;
-    options.throttle.sign_up_by_address.attempts = 10_000;
-    options.throttle.reset_by_address.attempts = 10_000;
-    let signing_key = SigningKey::from_pem(&signing::generate(&SystemRandom)).expect("a key");
-    let parts = Parts {
-        store: store.clone(),
-        coordination: Arc::clone(coordination),
-        clock: Arc::clone(clock),
-        random: Arc::new(SystemRandom),
-        peppers: peppers(),
-        signing_keys: SigningKeys::new(signing_key, vec![]),
-    };
-    Auth::new(options, parts).expect("valid parameters")
-}
-
-fn peppers() -> Peppers {
-    let pepper = Pepper {
-        id: "one".to_owned(),
-        secret: Secret::new("the sea is salt enough already, thank you"),
-    };
-    Peppers::new(pepper, vec![]).expect("a pepper")
 }

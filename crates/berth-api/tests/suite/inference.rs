@@ -2,112 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use berth_domain::clock::{Clock as _, SystemClock};
-use berth_domain::creator::Creator;
-use berth_domain::digest::Sha256;
-use berth_domain::id::{OrganizationId, ProjectId, VersionId};
-use berth_domain::manifest::{Batching, Manifest, Task};
-use berth_domain::model::{ModelFile, folder_digest};
-use berth_domain::name::Handle;
-use berth_domain::random::SystemRandom;
-use berth_domain::tensor::{Datatype, Dimension, TensorSpec};
-use berth_store::system::versions::Outcome;
-use berth_store::versions::{Measured, NewVersion};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::house::{House, Tenant, text};
-
-/// A version that was proved, put into the database, and a deployment of it; no worker holds it.
-async fn deployed(house: &House, tenant: &Tenant) {
-    let models = format!("{}/models", tenant.project_root());
-    house
-        .post(&models, &tenant.token, &json!({"name": "adder"}))
-        .await
-        .succeeded(201);
-    let organization: OrganizationId = tenant.organization.parse().expect("an id");
-    let project: ProjectId = tenant.project.parse().expect("an id");
-    let me = house.get("/api/v1/auth/me", &tenant.token).await.succeeded(200);
-    let creator = Creator::User(text(&me["user"]["user_id"]).parse().expect("an id"));
-    let now = SystemClock.now();
-    let spec = |name: &str| TensorSpec {
-        name: name.to_owned(),
-        datatype: Datatype::Fp32,
-        shape: vec![Dimension::Symbolic("rows".to_owned()), Dimension::Fixed(3)],
-    };
-    let files = vec![ModelFile {
-        path: "model.onnx".to_owned(),
-        digest: Sha256::of(b"adder"),
-        size_bytes: 5,
-    }];
-    let mut tx = house.store.tenant(organization).await.expect("a transaction");
-    let name: Handle = "adder".parse().expect("a handle");
-    let model = tx
-        .models()
-        .find(organization, project, &name)
-        .await
-        .expect("finds")
-        .expect("the model");
-    tx.blobs()
-        .touch(organization, &files[0].digest, 5, now)
-        .await
-        .expect("touches");
-    let version = NewVersion {
-        id: VersionId::new(&SystemClock, &SystemRandom),
-        model: model.id,
-        folder_digest: folder_digest(&files),
-        warnings: vec![],
-        manifest: Manifest {
-            task: Task::Tensors,
-            graph: "model.onnx".to_owned(),
-            inputs: vec![spec("x")],
-            outputs: vec![spec("y")],
-            text_embedding: None,
-            batching: Batching::default(),
-            license: None,
-            guessed: vec![],
-        },
-        graphs: json!([]),
-        files,
-        created_by: creator,
-        created_at: now,
-    };
-    tx.versions()
-        .insert(organization, &version)
-        .await
-        .expect("inserts")
-        .expect("a number");
-    tx.commit().await.expect("commits");
-
-    let deployments = format!("{}/deployments", tenant.project_root());
-    let body = json!({"name": "sum", "model": "adder"});
-    house
-        .post(&deployments, &tenant.token, &body)
-        .await
-        .refused(409, "version_not_ready");
-    let outcome = Outcome::Ready {
-        measured: Measured {
-            resident_bytes: 1,
-            load_us: 1,
-            run_us: 1,
-        },
-        warnings: vec![],
-    };
-    let mut tx = house.store.system().await.expect("a transaction");
-    assert!(
-        tx.versions()
-            .conclude(version.id, &outcome, now)
-            .await
-            .expect("concludes")
-    );
-    tx.commit().await.expect("commits");
-    let made = house
-        .post(&deployments, &tenant.token, &body)
-        .await
-        .succeeded(201);
-    assert_eq!(made["versions"], json!([{"number": 1, "weight": 1}]));
-}
+use crate::furniture::deploy;
+use crate::house::House;
 
 async fn infer(house: &House, path: &str, key: &str, body: &Value) -> Answer {
     let answer = house.post(path, key, body).await;
@@ -119,7 +19,7 @@ async fn infer(house: &House, path: &str, key: &str, body: &Value) -> Answer {
 async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
     let house = House::new().await;
     let tenant = house.tenant("acme").await;
-    deployed(&house, &tenant).await;
+    deploy(&house, &tenant).await;
     let key = house.key(&tenant, &["inference.run"]).await;
 
     let list = house.get("/v1/models", &key).await.succeeded(200);
@@ -176,7 +76,7 @@ async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
 async fn key_calls_what_its_list_names_and_its_project_holds() {
     let house = House::new().await;
     let tenant = house.tenant("acme").await;
-    deployed(&house, &tenant).await;
+    deploy(&house, &tenant).await;
     let stranger = house.tenant("other").await;
     let body = json!({"model": "sum", "input": "a"});
     let narrow = house

@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::house::{House, text};
+use crate::snapshot::{items, snapshot};
 
 #[tokio::test]
 async fn text_of_a_key_is_shown_once() {
@@ -27,6 +28,69 @@ async fn text_of_a_key_is_shown_once() {
     assert!(shown.get("secret").is_none());
     let listed = house.get(&path, &tenant.token).await.succeeded(200);
     assert!(!listed.to_string().contains(&secret));
+}
+
+#[tokio::test]
+async fn key_is_shown_with_all_that_was_wished_and_when_it_ended() {
+    let house = House::new().await;
+    let tenant = house.tenant("acme").await;
+    let path = format!("{}/api-keys", tenant.project_root());
+    let body = json!({
+        "title": "Nightly", "scopes": ["inference.run", "models.read"], "models": ["sum", "minilm"],
+        "addresses": ["127.0.0.0/8", "2001:db8::/32"], "expires_at": "2100-01-01T00:00:00Z",
+    });
+    let made = house.post(&path, &tenant.token, &body).await.succeeded(201);
+    let mut key = json!({
+        "api_key_id": "<key>",
+        "service_account_id": null,
+        "title": "Nightly",
+        "scopes": ["models.read", "inference.run"],
+        "models": ["sum", "minilm"],
+        "addresses": ["127.0.0.0/8", "2001:db8::/32"],
+        "created_at": "<time>",
+        "expires_at": "<time>",
+        "revoked_at": null,
+        "last_used_at": null,
+        "secrets": [{"public_id": "<random>", "created_at": "<time>", "expires_at": null}],
+        "secret": "<random>",
+    });
+    assert_eq!(snapshot(&made), key);
+    key.as_object_mut().expect("an object").remove("secret");
+    let one = format!("{path}/{}", text(&made["api_key_id"]));
+    let shown = house.get(&one, &tenant.token).await.succeeded(200);
+    assert_eq!(snapshot(&shown), key);
+    let list = house.get(&path, &tenant.token).await.succeeded(200);
+    assert_eq!(items(&list), [shown]);
+
+    let rotated = house
+        .post(
+            &format!("{one}/rotate"),
+            &tenant.token,
+            &json!({"grace_seconds": 60}),
+        )
+        .await
+        .succeeded(200);
+    assert_eq!(
+        snapshot(&rotated["secrets"]),
+        json!([
+            {"public_id": "<random>", "created_at": "<time>", "expires_at": "<time>"},
+            {"public_id": "<random>", "created_at": "<time>", "expires_at": null},
+        ])
+    );
+    let revoked = house
+        .post(&format!("{one}/revoke"), &tenant.token, &json!({}))
+        .await
+        .succeeded(200);
+    assert_eq!(snapshot(&revoked)["revoked_at"], "<time>");
+    let again = house
+        .post(&format!("{one}/revoke"), &tenant.token, &json!({}))
+        .await
+        .succeeded(200);
+    assert_eq!(again, revoked);
+    house
+        .post(&format!("{one}/rotate"), &tenant.token, &json!({}))
+        .await
+        .refused(409, "api_key_over");
 }
 
 #[tokio::test]
