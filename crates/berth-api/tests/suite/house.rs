@@ -35,7 +35,7 @@ pub(crate) struct House {
     pub(crate) served: Option<JoinHandle<Result<(), berth_api::Error>>>,
     // Dropped last: the pools go first.
     _folder: tempfile::TempDir,
-    _database: TestDatabase,
+    pub(crate) database: TestDatabase,
 }
 
 /// An organization with a project and what opens them.
@@ -139,7 +139,7 @@ impl House {
             stop,
             served: Some(served),
             _folder: folder,
-            _database: database,
+            database,
         }
     }
 
@@ -194,6 +194,22 @@ impl House {
             return self.get(path, credential).await.succeeded(200);
         }
         self.get(path, credential).await.succeeded(200)
+    }
+
+    /// Everything that stands in the database, but for when keys were last used.
+    pub(crate) async fn rows(&self) -> Vec<String> {
+        self.database.rows().await.expect("the rows")
+    }
+
+    /// Checks that nothing stands in the database that was not there at `before`, and nothing is gone.
+    pub(crate) async fn check_unchanged(&self, before: &[String]) {
+        let after = self.rows().await;
+        let gone: Vec<&String> = before.iter().filter(|row| !after.contains(row)).collect();
+        let new: Vec<&String> = after.iter().filter(|row| !before.contains(row)).collect();
+        assert!(
+            gone.is_empty() && new.is_empty(),
+            "gone: {gone:#?}\nnew: {new:#?}"
+        );
     }
 
     /// An account, and its tokens.
