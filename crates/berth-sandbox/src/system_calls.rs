@@ -56,45 +56,86 @@ fn program(
 fn refusals() -> Result<Rules, BackendError> {
     let always = REFUSED.iter().map(|&call| (call, Vec::new()));
     let mut rules: Rules = always.collect();
-    let own_pid = u64::from(std::process::id());
     // A new thread shares the process; anything else would be a new process.
     rules.insert(
         libc::SYS_clone,
         vec![rule(&[(0, SeccompCmpOp::MaskedEq(bits(libc::CLONE_THREAD)), 0)])?],
-    );
-    // Limits may be read, never set.
-    rules.insert(
-        libc::SYS_prlimit64,
-        vec![SeccompRule::new(vec![SeccompCondition::new(
-            2,
-            SeccompCmpArgLen::Qword,
-            SeccompCmpOp::Ne,
-            0,
-        )?])?],
-    );
-    // Typing into a terminal that was inherited would run commands outside.
-    rules.insert(
-        libc::SYS_ioctl,
-        vec![
-            rule(&[(1, SeccompCmpOp::Eq, libc::TIOCSTI)])?,
-            rule(&[(1, SeccompCmpOp::Eq, libc::TIOCLINUX)])?,
-        ],
-    );
-    // A process may end itself (abort), nobody else.
-    for call in [libc::SYS_kill, libc::SYS_tgkill] {
-        rules.insert(call, vec![rule(&[(0, SeccompCmpOp::Ne, own_pid)])?]);
-    }
-    // Pairs of connected Unix sockets stay inside; event loops use them for signals.
-    rules.insert(
-        libc::SYS_socketpair,
-        vec![rule(&[(0, SeccompCmpOp::Ne, bits(libc::AF_UNIX))])?],
     );
     let harmless: Vec<_> = PROCESS_CONTROL
         .iter()
         .map(|&option| (0, SeccompCmpOp::Ne, bits(option)))
         .collect();
     rules.insert(libc::SYS_prctl, vec![rule(&harmless)?]);
+    refuse_memory(&mut rules)?;
+    refuse_others(&mut rules)?;
+    refuse_sockets(&mut rules)?;
     Ok(rules)
+}
+
+/// Memory that no limit counts: what is shared and has no file stays when the limit on private memory is reached.
+fn refuse_memory(rules: &mut Rules) -> Result<(), BackendError> {
+    let shared_without_file = bits(libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    rules.insert(
+        libc::SYS_mmap,
+        vec![rule(&[(
+            3,
+            SeccompCmpOp::MaskedEq(shared_without_file),
+            shared_without_file,
+        )])?],
+    );
+    Ok(())
+}
+
+/// What would reach another process: its signals, its limits, the cores that it runs on.
+fn refuse_others(rules: &mut Rules) -> Result<(), BackendError> {
+    let own_pid = u64::from(std::process::id());
+    let another = || rule(&[(0, SeccompCmpOp::Ne, 0), (0, SeccompCmpOp::Ne, own_pid)]);
+    // A process may end itself (abort), nobody else.
+    for call in [libc::SYS_kill, libc::SYS_tgkill] {
+        rules.insert(call, vec![rule(&[(0, SeccompCmpOp::Ne, own_pid)])?]);
+    }
+    rules.insert(libc::SYS_sched_setaffinity, vec![another()?]);
+    // Limits may be read, never set.
+    let sets = SeccompRule::new(vec![SeccompCondition::new(
+        2,
+        SeccompCmpArgLen::Qword,
+        SeccompCmpOp::Ne,
+        0,
+    )?])?;
+    rules.insert(libc::SYS_prlimit64, vec![sets, another()?]);
+    // A descriptor can be told to signal whomever it likes when something happens to it; and a lease makes others wait.
+    let commands = [F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE].map(|command| one(1, command));
+    rules.insert(libc::SYS_fcntl, commands.into_iter().collect::<Result<_, _>>()?);
+    // The same by another name; and typing into a terminal that was inherited would run commands outside.
+    let requests = [libc::TIOCSTI, libc::TIOCLINUX, FIOSETOWN, SIOCSPGRP].map(|request| one(1, request));
+    rules.insert(libc::SYS_ioctl, requests.into_iter().collect::<Result<_, _>>()?);
+    Ok(())
+}
+
+/// Sockets that could be sent somewhere. Pairs of connected streams stay inside; event loops use them for signals. A
+/// datagram could be sent to any named socket that this process can write to, pair or not.
+fn refuse_sockets(rules: &mut Rules) -> Result<(), BackendError> {
+    // The lowest four bits are the type, the rest are flags. Of the types, the stream alone is 1.
+    let kind = |bit, value| rule(&[(1, SeccompCmpOp::MaskedEq(bit), value)]);
+    rules.insert(
+        libc::SYS_socketpair,
+        vec![
+            rule(&[(0, SeccompCmpOp::Ne, bits(libc::AF_UNIX))])?,
+            kind(1, 0)?,
+            kind(2, 2)?,
+            kind(4, 4)?,
+            kind(8, 8)?,
+        ],
+    );
+    // With an address. `sendmsg` keeps its address in memory, where no filter can look, and is refused altogether.
+    let address = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![address])?]);
+    Ok(())
+}
+
+/// A rule that holds when an argument has this value.
+fn one(argument: u8, value: u64) -> Result<SeccompRule, BackendError> {
+    rule(&[(argument, SeccompCmpOp::Eq, value)])
 }
 
 /// A rule that holds when each of its (argument, comparison, value) does; arguments are compared as 32 bits.
@@ -111,6 +152,14 @@ fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, BackendEr
 fn bits(value: libc::c_int) -> u64 {
     u64::from(value.cast_unsigned())
 }
+
+// Of `asm-generic/fcntl.h`, `linux/fcntl.h` and `asm-generic/sockios.h`.
+const F_SETOWN: u64 = 8;
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+const F_SETLEASE: u64 = 1024;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
 
 /// What `prctl` may still be asked: names, and questions.
 const PROCESS_CONTROL: &[libc::c_int] = &[
@@ -168,37 +217,76 @@ const FATAL: &[i64] = &[
 ];
 
 /// Answers `EPERM`, whatever the arguments.
+///
+/// Landlock knows nothing of owners, modes, times and attributes: changing those of a file is refused here, even where the
+/// file may be written.
 const REFUSED: &[i64] = &[
     libc::SYS_bind,
     libc::SYS_capset,
     libc::SYS_connect,
     libc::SYS_execve,
     libc::SYS_execveat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fremovexattr,
+    libc::SYS_fsetxattr,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
     libc::SYS_io_uring_setup,
+    libc::SYS_ioprio_set,
     libc::SYS_linkat,
     libc::SYS_listen,
+    libc::SYS_lremovexattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
     libc::SYS_mknodat,
     libc::SYS_perf_event_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
+    libc::SYS_removexattr,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sendmmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_setpriority,
     libc::SYS_setrlimit,
     libc::SYS_setsid,
     libc::SYS_setpgid,
+    libc::SYS_setxattr,
+    libc::SYS_shmget,
     libc::SYS_socket,
     libc::SYS_symlinkat,
     libc::SYS_tkill,
     libc::SYS_truncate,
+    libc::SYS_utimensat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_link,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_mknod,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_symlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_vfork,
 ];
@@ -211,11 +299,9 @@ const NEEDED: &[i64] = &[
     libc::SYS_madvise,
     libc::SYS_mbind,
     libc::SYS_membarrier,
-    libc::SYS_memfd_create,
     libc::SYS_mincore,
     libc::SYS_mlock,
     libc::SYS_mlock2,
-    libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_mremap,
     libc::SYS_msync,
@@ -250,7 +336,6 @@ const NEEDED: &[i64] = &[
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_getparam,
     libc::SYS_sched_getscheduler,
-    libc::SYS_sched_setaffinity,
     libc::SYS_sched_yield,
     libc::SYS_set_robust_list,
     libc::SYS_set_tid_address,
@@ -272,9 +357,6 @@ const NEEDED: &[i64] = &[
     libc::SYS_faccessat2,
     libc::SYS_fadvise64,
     libc::SYS_fallocate,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
-    libc::SYS_fcntl,
     libc::SYS_fdatasync,
     libc::SYS_flock,
     libc::SYS_fstat,
@@ -307,7 +389,6 @@ const NEEDED: &[i64] = &[
     libc::SYS_sync_file_range,
     libc::SYS_umask,
     libc::SYS_unlinkat,
-    libc::SYS_utimensat,
     libc::SYS_write,
     libc::SYS_writev,
     // Sockets that were handed over, and waiting for them.
@@ -326,9 +407,6 @@ const NEEDED: &[i64] = &[
     libc::SYS_recvfrom,
     libc::SYS_recvmmsg,
     libc::SYS_recvmsg,
-    libc::SYS_sendmmsg,
-    libc::SYS_sendmsg,
-    libc::SYS_sendto,
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
     // Questions about the process and the machine.
@@ -354,8 +432,6 @@ const NEEDED: &[i64] = &[
     libc::SYS_access,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_arch_prctl,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_chmod,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_dup2,
     #[cfg(target_arch = "x86_64")]

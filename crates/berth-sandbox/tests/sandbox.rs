@@ -57,6 +57,91 @@ fn every_probe_is_stopped_inside_and_done_outside() {
     );
 }
 
+/// System calls that reach beyond the process, past its limits, or past Landlock.
+const REACHING: &[&str] = &[
+    "socketpair-datagram",
+    "socketpair-packets",
+    "send-to-address",
+    "sendmsg",
+    #[cfg(target_arch = "x86_64")]
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "utimensat",
+    #[cfg(target_arch = "x86_64")]
+    "utime",
+    #[cfg(target_arch = "x86_64")]
+    "chown",
+    #[cfg(target_arch = "x86_64")]
+    "lchown",
+    "fchown",
+    "fchownat",
+    "signal-owner",
+    "signal-owner-ex",
+    "signal-number",
+    "lease",
+    "signal-owner-by-ioctl",
+    "signal-group-by-ioctl",
+    "affinity-of-the-parent",
+    "limits-of-the-parent",
+    "memory-file",
+    "shared-memory",
+    "shared-checked-memory",
+];
+
+#[test]
+fn calls_that_reach_out_are_refused_in_every_sandbox() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("target"), "weights").expect("writes");
+    let work = folder.path().display().to_string();
+    let tried = |sandbox: &[&str]| {
+        let output = probe()
+            .args(sandbox)
+            .args(REACHING)
+            .current_dir(folder.path())
+            .output()
+            .expect("the probe starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let outside = tried(&["--open"]);
+    // As a runner has it, and as the gate has it, which may write.
+    let runner = tried(&["--read", &work, "--memory", "67108864", "--file-size", "0"]);
+    let gate = tried(&[
+        "--write",
+        &work,
+        "--memory",
+        "67108864",
+        "--file-size",
+        "65536",
+        "--cpu",
+        "60",
+    ]);
+    for call in REACHING {
+        assert!(
+            !["EPERM", "(nothing is told)"].contains(&line(&outside, call)),
+            "{call} is tried in earnest: {outside}"
+        );
+        assert_eq!(line(&runner, call), "EPERM", "{call}: {runner}");
+        assert_eq!(line(&gate, call), "EPERM", "{call}: {gate}");
+    }
+}
+
+#[test]
+fn calls_that_stay_inside_are_answered() {
+    let calls = [
+        "socketpair-stream",
+        "send",
+        "own-affinity",
+        "private-memory",
+        "threads",
+    ];
+    let (_, text) = output(&[&["--memory", "67108864"], &calls[..]].concat());
+    for call in calls {
+        assert_eq!(line(&text, call), "works", "{call}: {text}");
+    }
+}
+
 #[test]
 fn sandbox_tells_what_the_kernel_enforces() {
     let (output, text) = output(&[]);

@@ -1,5 +1,8 @@
 //! What a process that holds a model may still reach.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use berth_sandbox::{Applied, Error, Mode, Sandbox};
@@ -36,6 +39,7 @@ impl Confinement<'_> {
         let sandbox = Sandbox {
             read_only,
             memory_data_bytes: self.memory_bytes,
+            file_size_bytes: (!logs_to_a_file()).then_some(0),
             mode: match self.mode {
                 SandboxMode::Required => Mode::Required,
                 SandboxMode::BestEffort => Mode::BestEffort,
@@ -44,4 +48,11 @@ impl Confinement<'_> {
         };
         sandbox.enter()
     }
+}
+
+/// Whether what this process logs goes to a file of the node: that one must be able to grow. Nothing else is ever written.
+fn logs_to_a_file() -> bool {
+    let log = io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    log.and_then(|log| log.metadata())
+        .is_ok_and(|about| about.is_file())
 }

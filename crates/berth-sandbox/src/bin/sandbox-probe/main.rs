@@ -3,6 +3,8 @@
 //! Each word of work is a probe, or one of what a runtime must still be able to do (`threads`, `map=FILE`,
 //! `serve=DESCRIPTOR`, …). One line is printed for each. The tests of this crate use it.
 
+mod calls;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -46,9 +48,15 @@ fn run(arguments: &mut dyn Iterator<Item = String>) -> Result<(), Failure> {
         say(&format!("applied: {applied}"));
     }
     for item in work {
-        let line = match item.parse::<Probe>() {
-            Ok(probe) => probe.run().to_string(),
-            Err(_) => allowed(&item).map_or_else(|error| format!("failed: {error}"), |()| "works".to_owned()),
+        let line = match (
+            item.parse::<Probe>(),
+            calls::CALLS.iter().find(|(name, _)| *name == item),
+        ) {
+            (Ok(probe), _) => probe.run().to_string(),
+            (Err(_), Some((_, attempt))) => calls::told(attempt()),
+            (Err(_), None) => {
+                allowed(&item).map_or_else(|error| format!("failed: {error}"), |()| "works".to_owned())
+            }
         };
         say(&format!("{item}: {line}"));
     }
