@@ -24,6 +24,8 @@ pub struct Options {
     pub body_timeout: Duration,
     /// How long an upload may stand still.
     pub upload_stall_timeout: Duration,
+    /// How long an upload may take altogether.
+    pub upload_timeout: Duration,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
     /// The longest that one inference request may take.
@@ -56,6 +58,7 @@ impl Default for Options {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_mins(1),
             upload_stall_timeout: Duration::from_mins(1),
+            upload_timeout: Duration::from_hours(6),
             keep_alive: Duration::from_secs(75),
             inference_timeout: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(30),

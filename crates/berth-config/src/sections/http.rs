@@ -35,8 +35,11 @@ pub struct Http {
     pub keep_alive: Span,
     /// How long a request body may come in, uploads aside.
     pub body_timeout: Span,
-    /// How long an upload may stand still. There is no bound on the whole, because models are large and lines are slow.
+    /// How long an upload may stand still.
     pub upload_stall_timeout: Span,
+    /// How long an upload may take altogether. Models are large and lines are slow; the largest upload in this time is the
+    /// slowest line that is served.
+    pub upload_timeout: Span,
     /// The longest that one inference request may take; it gets 504 afterwards and its work is stopped.
     pub inference_timeout: Span,
     /// How long running requests may take to end after SIGTERM; afterwards they are cut.
@@ -71,6 +74,7 @@ impl Default for Http {
             keep_alive: Span::seconds(75),
             body_timeout: Span::seconds(60),
             upload_stall_timeout: Span::seconds(60),
+            upload_timeout: Span::hours(6),
             inference_timeout: Span::seconds(60),
             shutdown_timeout: Span::seconds(30),
             compression: true,
@@ -111,6 +115,7 @@ impl Section for Http {
         check.some_time("head_timeout", self.head_timeout);
         check.some_time("body_timeout", self.body_timeout);
         check.some_time("upload_stall_timeout", self.upload_stall_timeout);
+        check.some_time("upload_timeout", self.upload_timeout);
         check.some_time("inference_timeout", self.inference_timeout);
         if let Some(url) = &self.public_url
             && !(url.starts_with("http://") || url.starts_with("https://"))

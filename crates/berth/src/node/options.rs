@@ -240,6 +240,7 @@ pub(crate) fn http(config: &Config) -> anyhow::Result<berth_api::Options> {
         head_timeout: http.head_timeout.get(),
         body_timeout: http.body_timeout.get(),
         upload_stall_timeout: http.upload_stall_timeout.get(),
+        upload_timeout: http.upload_timeout.get(),
         keep_alive: http.keep_alive.get(),
         inference_timeout: http.inference_timeout.get(),
         shutdown_timeout: http.shutdown_timeout.get(),
