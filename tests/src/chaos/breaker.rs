@@ -42,6 +42,8 @@ pub(super) struct Breaker {
     pub(super) record: Arc<Record>,
     logs: Logs,
     cuts: JoinSet<()>,
+    /// Whether the last cut was of one process alone.
+    cut_alone: bool,
 }
 
 impl Breaker {
@@ -54,6 +56,7 @@ impl Breaker {
             record,
             logs: Logs::default(),
             cuts: JoinSet::new(),
+            cut_alone: false,
         })
     }
 
@@ -93,7 +96,7 @@ impl Breaker {
             Kind::Kill(target) => self.replace(member(target), true, lasts).await?,
             Kind::End(target) => self.replace(member(target), false, lasts).await?,
             Kind::KillRunner => self.kill_runner()?,
-            Kind::Cut(server) => self.cut(server, breakage.alone, lasts),
+            Kind::Cut(server) => self.cut(server, breakage.alone, lasts).await,
         }
         self.record.event(&format!("{name}: done"));
         Ok(())
@@ -174,8 +177,16 @@ impl Breaker {
         Ok(())
     }
 
-    /// Cuts lines now; they are mended by themselves.
-    fn cut(&mut self, server: Server, alone: Option<Member>, lasts: Duration) {
+    /// Cuts lines; they are mended by themselves.
+    ///
+    /// A process that is cut off alone is so while all other lines are whole: of two APIs, one without Redis and one
+    /// without Postgres, the second cannot hear of a key that the first revokes. That is known, and the price of keeping
+    /// keys alive while Postgres is away (`docs/decisions/0026-revocation-is-heard-two-ways.md`).
+    async fn cut(&mut self, server: Server, alone: Option<Member>, lasts: Duration) {
+        if alone.is_some() || self.cut_alone {
+            while self.cuts.join_next().await.is_some() {}
+        }
+        self.cut_alone = alone.is_some();
         let members = alone.map_or_else(|| Member::ALL.to_vec(), |member| vec![member]);
         for member in &members {
             self.lines.cut(*member, server);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::handbook::Handbook;
 use super::record::Record;
@@ -14,6 +15,9 @@ use super::weather::Weather;
 
 /// Nothing that is sent here may take longer, whatever is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What takes longer is a part of the story.
+const LONG: Duration = Duration::from_secs(8);
 
 /// Idle connections are given up well before the server does.
 const IDLE: Duration = Duration::from_secs(2);
@@ -86,7 +90,14 @@ impl Gateway {
     pub(super) async fn send(&self, api: usize, request: Request<'_>) -> Outcome {
         let what = request.what;
         let before = self.weather.look(api);
-        let answer = match self.exchange(api, &request).await {
+        let begin = Instant::now();
+        let exchanged = self.exchange(api, &request).await;
+        if begin.elapsed() > LONG {
+            let (took, end) = (begin.elapsed(), exchanged.as_ref().map(Answer::told));
+            self.record
+                .event(&format!("{what} at api {api} took {took:?}: {end:?}"));
+        }
+        let answer = match exchanged {
             Ok(answer) => answer,
             Err(error) if !error.is_timeout() && !self.weather.held_since(api, before) => {
                 self.record.count(what, "no answer");
