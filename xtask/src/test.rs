@@ -17,6 +17,9 @@ use crate::{build, command, downloads, repository};
 /// How many minutes the tests of endurance may take.
 const SOAK_MINUTES: &str = "BERTH_SOAK_MINUTES";
 
+/// Decides what breaks in which order.
+const CHAOS_SEED: &str = "BERTH_CHAOS_SEED";
+
 /// The tests that `soak` runs: they break things or take long, and do so in small in every ordinary run.
 const SOAK_FILTER: &str = "test(chaos) | test(soak)";
 
@@ -38,6 +41,9 @@ pub(crate) struct SoakArguments {
     /// How long each test of endurance may go on.
     #[arg(long, default_value_t = 30)]
     minutes: u32,
+    /// What decides the order in which things break; without it, a number that is printed.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 /// `cargo xtask test`.
@@ -60,9 +66,13 @@ pub(crate) fn measure(selection: &[String]) -> Result<Report> {
 /// `cargo xtask soak`.
 pub(crate) fn soak(arguments: &SoakArguments) -> Result<()> {
     let surroundings = Surroundings::prepare()?;
-    let minutes = arguments.minutes.to_string();
+    let seed = arguments.seed.map(|seed| (CHAOS_SEED, seed.to_string()));
+    let variables: Vec<_> = [(SOAK_MINUTES, arguments.minutes.to_string())]
+        .into_iter()
+        .chain(seed)
+        .collect();
     let selection = ["-E".to_owned(), SOAK_FILTER.to_owned()];
-    let outcome = surroundings.nextest(&["--profile", "soak"], &selection, &[(SOAK_MINUTES, minutes)]);
+    let outcome = surroundings.nextest(&["--profile", "soak"], &selection, &variables);
     surroundings.end()?;
     conclude(&outcome?)
 }
