@@ -142,8 +142,12 @@ pub struct Throttle {
     pub reset_per_account: u32,
     /// Links asked for to set new passwords from one address within an hour.
     pub reset_per_address: u32,
-    /// API keys that do not exist, tried from one address within a minute.
+    /// API keys that do not exist, tried from one address within a minute; for refresh tokens, the same again.
     pub unknown_keys_per_address: u32,
+    /// People invited into one organization and its projects within an hour. Each of them gets a letter, wanted or not.
+    pub invitations_per_organization: u32,
+    /// Invitations of one e-mail address within a day, by whomever.
+    pub invitations_per_recipient: u32,
 }
 
 impl Default for Throttle {
@@ -156,6 +160,8 @@ impl Default for Throttle {
             reset_per_account: 3,
             reset_per_address: 20,
             unknown_keys_per_address: 120,
+            invitations_per_organization: 50,
+            invitations_per_recipient: 10,
         }
     }
 }
@@ -169,6 +175,8 @@ impl Throttle {
             ("reset_per_account", self.reset_per_account),
             ("reset_per_address", self.reset_per_address),
             ("unknown_keys_per_address", self.unknown_keys_per_address),
+            ("invitations_per_organization", self.invitations_per_organization),
+            ("invitations_per_recipient", self.invitations_per_recipient),
         ] {
             check.at_least_one(field, count);
         }

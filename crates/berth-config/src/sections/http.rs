@@ -57,6 +57,12 @@ pub struct Http {
     pub metrics_readers: AddressList,
     /// Upper bounds on what clients send; more gets 413.
     pub body_limits: BodyLimits,
+    /// Memory for the bodies of all requests together, uploads aside. A body for which there is none within a second gets 503
+    /// and may be sent again. At least the largest body.
+    pub body_memory: Size,
+    /// Requests that one connection may have under way; more get 503. Over HTTP/1 it is one anyway. A proxy that speaks HTTP/2
+    /// to Berth may need more.
+    pub requests_per_connection: u32,
     /// Which web pages of other origins may call this API from a browser.
     pub cors: Cors,
     /// TLS on this listener. Without this table it speaks plain HTTP.
@@ -82,6 +88,8 @@ impl Default for Http {
             trusted_proxies: Vec::new(),
             metrics_readers: local_networks(),
             body_limits: BodyLimits::default(),
+            body_memory: Size::mib(512),
+            requests_per_connection: 256,
             cors: Cors::default(),
             tls: None,
         }
@@ -126,12 +134,24 @@ impl Section for Http {
             );
         }
         self.body_limits.settle(&mut check.inner("body_limits"));
+        let largest = self.body_limits.control.max(self.body_limits.inference);
+        if self.body_memory < largest {
+            check.problem(
+                "body_memory",
+                format!("must be at least {largest}, for the largest body"),
+            );
+        }
+        check.at_least_one("requests_per_connection", self.requests_per_connection);
         self.cors.settle(&mut check.inner("cors"));
         if let Some(tls) = &self.tls {
             tls.settle(&mut check.inner("tls"));
         }
     }
 }
+
+/// The largest that `http.body_limits.inference` can be. A body goes to its runner in one message, which has a limit of
+/// 256 MiB; the rest is for what goes with it.
+pub const LARGEST_INFERENCE_BODY: Size = Size::mib(255);
 
 /// Upper bounds on request bodies.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -149,10 +169,6 @@ impl Default for BodyLimits {
     fn default() -> Self {
         Self {
             control: Size::mib(1),
-/// The largest that `http.body_limits.inference` can be. A body goes to its runner in one message, which has a limit of
-/// 256 MiB; the rest is for what goes with it.
-pub const LARGEST_INFERENCE_BODY: Size = Size::mib(255);
-
             inference: Size::mib(32),
             upload: Size::gib(8),
         }
@@ -164,6 +180,12 @@ impl BodyLimits {
         check.at_least_one("control", self.control.get());
         check.at_least_one("inference", self.inference.get());
         check.at_least_one("upload", self.upload.get());
+        if self.inference > LARGEST_INFERENCE_BODY {
+            check.problem(
+                "inference",
+                format!("must be at most {LARGEST_INFERENCE_BODY}: no larger body gets through to a model"),
+            );
+        }
     }
 }
 
@@ -180,12 +202,6 @@ impl Cors {
     fn settle(&self, check: &mut Check<'_>) {
         for origin in &self.allowed_origins {
             let host = origin
-        if self.inference > LARGEST_INFERENCE_BODY {
-            check.problem(
-                "inference",
-                format!("must be at most {LARGEST_INFERENCE_BODY}: no larger body gets through to a model"),
-            );
-        }
                 .strip_prefix("https://")
                 .or_else(|| origin.strip_prefix("http://"));
             if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {

@@ -54,6 +54,8 @@ pub struct Worker {
     pub lease: Span,
     /// How long loading one model may take, without fetching its files.
     pub load_timeout: Span,
+    /// How long an uploaded model may run on made-up inputs, all in all, when it is proved. One that takes longer is not usable.
+    pub proof_timeout: Span,
     /// How long the node waits before it starts a model's process again that failed or ended; doubled each time it happens
     /// again within a minute. Short waits bring a model back sooner; they also give a request that crashes it more turns.
     pub restart_wait: Span,
@@ -83,6 +85,7 @@ impl Default for Worker {
             sandbox: SandboxMode::Required,
             lease: Span::seconds(5),
             load_timeout: Span::minutes(5),
+            proof_timeout: Span::minutes(1),
             restart_wait: Span::seconds(1),
             longest_restart_wait: Span::minutes(1),
             drain_timeout: Span::seconds(30),
@@ -122,6 +125,7 @@ impl Section for Worker {
             check.problem("lease", "must be at least 1s");
         }
         check.some_time("load_timeout", self.load_timeout);
+        check.some_time("proof_timeout", self.proof_timeout);
         check.some_time("restart_wait", self.restart_wait);
         if self.longest_restart_wait < self.restart_wait {
             check.problem(
