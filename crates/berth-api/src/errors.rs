@@ -7,6 +7,7 @@ mod failure;
 pub(crate) mod groups;
 mod handbook;
 mod render;
+mod repeats;
 mod serving;
 mod tenancy;
 

@@ -4,15 +4,17 @@ mod body;
 mod caller;
 mod client;
 mod json;
+mod memory;
 mod path;
 mod public;
 mod query;
 mod scope;
 mod upload;
 
-pub(crate) use body::{FormBody, InferenceBody, JsonBody};
+pub(crate) use body::{FormBody, InferenceBody, JsonBody, StrangersBody};
 pub(crate) use client::ClientName;
 pub(crate) use json::parse as parse_json;
+pub(crate) use memory::BodyMemory;
 pub(crate) use path::{InPath, Number};
 pub(crate) use public::Public;
 pub(crate) use query::InQuery;

@@ -11,6 +11,7 @@ use berth_domain::random::Random;
 use bytes::Bytes;
 
 use crate::errors::Failure;
+use crate::extract::BodyMemory;
 use crate::options::Options;
 
 /// What the layers and extractors need to know of the server. Clones share it.
@@ -22,6 +23,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     document: Bytes,
+    body_memory: BodyMemory,
 }
 
 impl fmt::Debug for Frame {
@@ -41,6 +43,7 @@ impl Frame {
         document: Bytes,
     ) -> Self {
         Self(Arc::new(Inner {
+            body_memory: BodyMemory::new(options.body_memory),
             options,
             clock,
             random,
@@ -66,6 +69,11 @@ impl Frame {
 
     pub(crate) fn random(&self) -> &dyn Random {
         &*self.0.random
+    }
+
+    /// The memory for bodies.
+    pub(crate) fn body_memory(&self) -> &BodyMemory {
+        &self.0.body_memory
     }
 
     /// The OpenAPI document, as it is served.

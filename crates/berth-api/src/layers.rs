@@ -2,12 +2,15 @@
 
 mod compress;
 mod cors;
+mod crowd;
+mod departure;
 mod failures;
 mod observe;
 mod record;
 
 pub(crate) use compress::compress;
 pub(crate) use cors::cors;
+pub(crate) use crowd::{Crowd, crowd};
 pub(crate) use failures::failures;
 pub(crate) use observe::observe;
 

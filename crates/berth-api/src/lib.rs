@@ -16,6 +16,8 @@ mod metrics;
 mod oip;
 mod openai;
 mod operations;
+mod readiness;
+mod repeats;
 mod request;
 mod routes;
 mod server;

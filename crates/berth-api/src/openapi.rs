@@ -1,18 +1,22 @@
 //! The OpenAPI document, made from the endpoints themselves.
 
+use std::collections::BTreeSet;
+
 use actix_web::App;
 use actix_web::http::Method;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::Operation as Described;
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{
     Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, PathItem, Tag};
+use utoipa::openapi::{Components, Object, PathItem, RefOr, Tag};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
 use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_actix_web::AppExt as _;
 
-use crate::{errors, routes};
+use crate::{errors, repeats, routes};
 
 const DESCRIPTION: &str = "\
 Berth serves models to tenants. Three surfaces share one address:
@@ -54,9 +58,13 @@ pub fn document(public_url: Option<&str>) -> OpenApi {
         .configure(routes::configure)
         .split_for_parts();
     document.tags = Some(tags());
+    describe_replays(&mut document);
+    let used = examples_used(&document);
     let components = document.components.get_or_insert_with(Components::new);
     add_error_schemas(components);
-    components.examples.extend(errors::examples());
+    components
+        .examples
+        .extend(errors::examples().filter(|(name, _)| used.contains(name)));
     components.security_schemes.extend([
         (BEARER.to_owned(), bearer().into()),
         (SIGN_IN.to_owned(), sign_in().into()),
@@ -91,6 +99,65 @@ pub fn operations(document: &OpenApi) -> Vec<Operation> {
         .collect()
 }
 
+/// The names of the examples that operations refer to.
+fn examples_used(document: &OpenApi) -> BTreeSet<String> {
+    let items = document.paths.paths.values();
+    let operations = items.flat_map(methods).map(|(_, operation)| operation);
+    let responses = operations.flat_map(|operation| operation.responses.responses.values());
+    let contents = responses
+        .filter_map(inline)
+        .flat_map(|response| response.content.values());
+    let examples = contents
+        .filter_map(inline)
+        .flat_map(|content| content.examples.values());
+    examples
+        .filter_map(|example| match example {
+            RefOr::Ref(reference) => reference.ref_location.rsplit('/').next().map(str::to_owned),
+            RefOr::T(_) => None,
+        })
+        .collect()
+}
+
+/// What stands here, and not somewhere else.
+fn inline<T>(part: &RefOr<T>) -> Option<&T> {
+    match part {
+        RefOr::T(part) => Some(part),
+        RefOr::Ref(_) => None,
+    }
+}
+
+/// Whoever takes an `idempotency-key` may answer with what was answered before, and says so in a header.
+fn describe_replays(document: &mut OpenApi) {
+    let operations = document
+        .paths
+        .paths
+        .values_mut()
+        .filter_map(|item| item.post.as_mut());
+    for operation in operations {
+        let mut parameters = operation.parameters.iter().flatten();
+        if !parameters.any(|parameter| matches!(parameter, RefOr::T(known) if known.name == repeats::KEY)) {
+            continue;
+        }
+        let responses = operation.responses.responses.iter_mut();
+        for (_, response) in responses.filter(|(status, _)| status.starts_with('2')) {
+            if let RefOr::T(response) = response {
+                response
+                    .headers
+                    .insert(repeats::REPLAYED.to_owned(), RefOr::T(replayed()));
+            }
+        }
+    }
+}
+
+fn replayed() -> Header {
+    HeaderBuilder::new()
+        .schema(Some(Object::with_type(Type::Boolean)))
+        .description(Some(
+            "`true` when this is the answer to an earlier request with the same `idempotency-key`.",
+        ))
+        .build()
+}
+
 fn methods(item: &PathItem) -> Vec<(Method, &Described)> {
     [
         (Method::GET, &item.get),
@@ -118,7 +185,7 @@ fn frame(public_url: Option<&str>) -> OpenApi {
         .build();
     OpenApiBuilder::new()
         .info(info)
-        .servers(public_url.map(|url| vec![Server::new(url)]))
+        .servers(Some(vec![Server::new(public_url.unwrap_or("/"))]))
         .build()
 }
 

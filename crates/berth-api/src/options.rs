@@ -42,6 +42,10 @@ pub struct Options {
     pub metrics_readers: AddressList,
     /// Upper bounds on bodies.
     pub body_limits: BodyLimits,
+    /// Memory for the bodies of all requests together, uploads aside, in bytes. At least the largest body.
+    pub body_memory: u64,
+    /// Requests that one connection may have under way. Over HTTP/1 it is one anyway.
+    pub requests_per_connection: usize,
     /// Web origins that may call everything. Projects list origins for inference themselves.
     pub allowed_origins: Vec<String>,
     /// TLS on the listener; without it, plain HTTP.
@@ -67,6 +71,8 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             metrics_readers: AddressList::default(),
             body_limits: BodyLimits::default(),
+            body_memory: 512 << 20,
+            requests_per_connection: 256,
             allowed_origins: Vec::new(),
             tls: None,
         }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use utoipa_actix_web::AppExt as _;
 
 use crate::frame::Frame;
+use crate::layers::Crowd;
 use crate::options::Options;
 use crate::services::Services;
 use crate::state::State;
@@ -129,6 +130,9 @@ impl Server {
         let http = HttpServer::new(move || layered(routed(state.clone()), frame.clone()))
             .workers(threads)
             .max_connections(options.max_connections.div_ceil(threads))
+            .on_connect(|_, data| {
+                data.insert(Crowd::default());
+            })
             .client_request_timeout(options.head_timeout)
             .keep_alive(options.keep_alive)
             // Once the client is gone, its request is dropped, and with it the call to the runner.
@@ -208,5 +212,6 @@ where
         .wrap(from_fn(layers::compress))
         .wrap(from_fn(layers::failures))
         .wrap(from_fn(layers::cors))
+        .wrap(from_fn(layers::crowd))
         .wrap(from_fn(layers::observe))
 }

@@ -5,17 +5,27 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 
 use crate::errors::Failure;
+use crate::readiness::{Part, Readiness};
 use crate::services::Services;
 
 /// The services, for extractors alone: a handler gets them from an extractor that has checked the caller, and there is
 /// no other way.
 #[derive(Debug, Clone)]
-pub(crate) struct State(Arc<Services>);
+pub(crate) struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    services: Services,
+    readiness: Readiness,
+}
 
 impl State {
     /// The state of a server with these services.
     pub(crate) fn new(services: Services) -> Self {
-        Self(Arc::new(services))
+        Self(Arc::new(Inner {
+            services,
+            readiness: Readiness::default(),
+        }))
     }
 
     /// The state of the server that `request` came to.
@@ -27,6 +37,11 @@ impl State {
 
     /// What the endpoints call.
     pub(crate) fn services(&self) -> &Services {
-        &self.0
+        &self.0.services
+    }
+
+    /// What the server needs, and whether it can be reached.
+    pub(crate) async fn parts(&self) -> Vec<Part> {
+        self.0.readiness.parts(&self.0.services).await
     }
 }

@@ -1,6 +1,6 @@
 //! Failures of `berth-auth` as codes.
 
-use berth_auth::{access, accounts, authenticator, password_policy, sessions, throttle, tokens};
+use berth_auth::{access, accounts, authenticator, password_policy, passwords, sessions, throttle, tokens};
 
 use crate::errors::{Code, Failure, sentence};
 
@@ -17,7 +17,23 @@ impl From<berth_store::Error> for Failure {
 
 impl From<authenticator::LookUpError> for Failure {
     fn from(error: authenticator::LookUpError) -> Self {
-        Self::new(Code::Unavailable, "The database cannot be reached at the moment.").source(error)
+        match error {
+            authenticator::LookUpError::Busy => Self::of(Code::Overloaded),
+            _ => Self::new(Code::Unavailable, "The database cannot be reached at the moment.").source(error),
+        }
+    }
+}
+
+impl From<passwords::Error> for Failure {
+    fn from(error: passwords::Error) -> Self {
+        match error {
+            // Strangers can bring this about, so it is no fault, and no line in the log each time.
+            passwords::Error::Busy => Self::new(
+                Code::Overloaded,
+                "Too many passwords are being checked at the moment.",
+            ),
+            _ => Self::internal(error),
+        }
     }
 }
 
@@ -96,7 +112,7 @@ impl From<sessions::SignInError> for Failure {
             E::Credentials => Self::of(Code::SignInFailed),
             E::Disabled => Self::of(Code::AccountDisabled),
             E::Throttled(exceeded) => exceeded.into(),
-            E::Password(error) => Self::internal(error),
+            E::Password(error) => error.into(),
             E::Sign(error) => Self::internal(error),
             E::Store(error) => error.into(),
         }
@@ -108,6 +124,7 @@ impl From<sessions::RefreshError> for Failure {
         use sessions::RefreshError as E;
         match error {
             E::Invalid => Self::of(Code::RefreshTokenInvalid),
+            E::Throttled(exceeded) => exceeded.into(),
             E::Reused => Self::of(Code::RefreshTokenReused),
             E::Disabled => Self::of(Code::AccountDisabled),
             E::Sign(error) => Self::internal(error),
@@ -131,7 +148,7 @@ impl From<accounts::SignUpError> for Failure {
             E::EmailTaken => Self::of(Code::EmailTaken),
             E::Policy(error) => password_refused(error, "password"),
             E::Throttled(exceeded) => exceeded.into(),
-            E::Password(error) => Self::internal(error),
+            E::Password(error) => error.into(),
             E::Sign(error) => Self::internal(error),
             E::Store(error) => error.into(),
         }
@@ -145,7 +162,7 @@ impl From<accounts::ChangePasswordError> for Failure {
             E::Credentials => Self::of(Code::PasswordWrong),
             E::Policy(error) => password_refused(error, "new_password"),
             E::Throttled(exceeded) => exceeded.into(),
-            E::Password(error) => Self::internal(error),
+            E::Password(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -158,7 +175,7 @@ impl From<accounts::ResetPasswordError> for Failure {
             E::Link => Self::of(Code::PasswordLinkInvalid),
             E::Policy(error) => password_refused(error, "new_password"),
             E::Throttled(exceeded) => exceeded.into(),
-            E::Password(error) => Self::internal(error),
+            E::Password(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -170,6 +187,31 @@ impl From<accounts::RequestResetError> for Failure {
         match error {
             E::Throttled(exceeded) => exceeded.into(),
             E::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn full_queue_of_passwords_is_no_fault_and_worth_another_try() {
+        let busy = || passwords::Error::Busy;
+        for failure in [
+            Failure::from(sessions::SignInError::Password(busy())),
+            accounts::SignUpError::Password(busy()).into(),
+            accounts::ChangePasswordError::Password(busy()).into(),
+            accounts::ResetPasswordError::Password(busy()).into(),
+        ] {
+            assert_eq!(failure.code(), Code::Overloaded);
+            assert!(failure.wait().is_some());
+            assert!(
+                Error::source(&failure).is_none(),
+                "what has no cause is not logged"
+            );
         }
     }
 }

@@ -112,6 +112,15 @@ codes! {
         HeaderInvalid = "header_invalid", BAD_REQUEST, Retry::Never,
             "A header does not have the right form.",
             "Correct the header that the message names.";
+        IdempotencyKeyInvalid = "idempotency_key_invalid", BAD_REQUEST, Retry::Never,
+            "The header `idempotency-key` does not have the right form.",
+            "Send 1 to 255 printable ASCII characters, bare or in double quotes; a UUID is a good choice.";
+        IdempotencyKeyInUse = "idempotency_key_in_use", CONFLICT, after_ms(1000),
+            "The first request with this `idempotency-key` is still running.",
+            "Send the same again after the stated wait: it gets the answer of the first.";
+        IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, Retry::Never,
+            "The `idempotency-key` was used for another request before.",
+            "Take a new key for each thing that is wanted, and the same one only to send the very same again.";
         NotFound = "not_found", NOT_FOUND, Retry::Never,
             "There is no such object, or the caller cannot see it.",
             "Check the id, and that the key or person belongs to the organization.";
@@ -364,6 +373,9 @@ codes! {
         ModelNotReady = "model_not_ready", SERVICE_UNAVAILABLE, after_ms(1000),
             "No copy of the model is ready to answer.",
             "Try again after the stated wait; it is being loaded, or no worker has room for it.";
+        ModelFailedToLoad = "model_failed_to_load", SERVICE_UNAVAILABLE, Retry::Never,
+            "The model could not be loaded, or its process ended again and again.",
+            "Those who deployed it find the reason on the deployment (`reason`). Workers go on trying, ever more rarely.";
         RunnerCrashed = "runner_crashed", SERVICE_UNAVAILABLE, after_ms(500),
             "The process that held the model ended while it worked on the request.",
             "Try again after the stated wait.";
@@ -373,9 +385,6 @@ codes! {
         DeadlineExceeded = "deadline_exceeded", GATEWAY_TIMEOUT, Retry::Perhaps,
             "The model did not answer in time.",
             "Send less at once, or ask the operator for more time (`http.inference_timeout`).";
-        ModelFailedToLoad = "model_failed_to_load", SERVICE_UNAVAILABLE, Retry::Never,
-            "The model could not be loaded, or its process ended again and again.",
-            "Those who deployed it find the reason on the deployment (`reason`). Workers go on trying, ever more rarely.";
         ModelFailed = "model_failed", INTERNAL_SERVER_ERROR, Retry::Never,
             "The model failed whatever the data was, or its result makes no sense.",
             "The message says how. Tell whoever made the model.";
@@ -445,6 +454,9 @@ codes! {
         Internal = "internal", INTERNAL_SERVER_ERROR, Retry::Perhaps,
             "Something went wrong on the server's side.",
             "Tell the operator the request id; the cause is in the log under it.";
+        Overloaded = "overloaded", SERVICE_UNAVAILABLE, after_ms(1000),
+            "The server has more to do at the moment than it takes.",
+            "Try again after the stated wait, or send fewer requests at a time.";
         Unavailable = "unavailable", SERVICE_UNAVAILABLE, after_ms(1000),
             "A part of the server that the request needs cannot be reached.",
             "Try again after the stated wait. Operators: `/readyz` names the part.";

@@ -17,6 +17,7 @@ pub(crate) const CALLER: &[Code] = &[
     Code::OrganizationSuspended,
     Code::ProjectSuspended,
     Code::TooManyAttempts,
+    Code::Overloaded,
     Code::Unavailable,
 ];
 
@@ -42,6 +43,14 @@ pub(crate) const BODY: &[Code] = &[
     Code::BodyTooLarge,
     Code::ContentTypeUnsupported,
     Code::ContentEncodingUnsupported,
+    Code::Overloaded,
+];
+
+/// Endpoints whose requests may be repeated under a key.
+pub(crate) const REPEATS: &[Code] = &[
+    Code::IdempotencyKeyInvalid,
+    Code::IdempotencyKeyInUse,
+    Code::IdempotencyKeyReused,
 ];
 
 /// Endpoints that read a query.
@@ -56,6 +65,7 @@ pub(crate) const QUERY: &[Code] = &[
 pub(crate) const INFERENCE: &[Code] = &[
     Code::ModelNotFound,
     Code::ModelNotReady,
+    Code::ModelFailedToLoad,
     Code::RunnerCrashed,
     Code::ServerOverloaded,
     Code::DeadlineExceeded,
@@ -65,7 +75,6 @@ pub(crate) const INFERENCE: &[Code] = &[
     Code::UnsupportedParameter,
     Code::InputRejected,
 ];
-    Code::ModelFailedToLoad,
 
 /// Endpoints that take texts.
 pub(crate) const TEXTS: &[Code] = &[

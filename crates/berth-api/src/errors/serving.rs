@@ -136,6 +136,7 @@ impl From<uploads::Error> for Failure {
             E::TooLarge { .. } => Self::new(Code::BodyTooLarge, sentence(&error)),
             E::WrongDigest { .. } => Self::new(Code::DigestMismatch, sentence(&error)),
             E::Refused(refusal) => refused(refusal),
+            E::Ended(ended) => permission_ended(ended),
             E::ModelDeleted => Self::new(Code::NotFound, sentence(&error)),
             E::Store(error) => error.into(),
             E::Gate(_) | E::Artifacts(_) | E::Summary(_) => Self::internal(error),
@@ -143,10 +144,25 @@ impl From<uploads::Error> for Failure {
     }
 }
 
+/// An upload whose permission ended while it came in: as if it had been sent a moment later.
+fn permission_ended(ended: uploads::Ended) -> Failure {
+    let code = match ended {
+        uploads::Ended::Place => Code::NotFound,
+        uploads::Ended::OrganizationSuspended => Code::OrganizationSuspended,
+        uploads::Ended::ProjectSuspended => Code::ProjectSuspended,
+        uploads::Ended::Key => Code::ApiKeyRevoked,
+        uploads::Ended::Permission => Code::PermissionDenied,
+    };
+    Failure::new(code, sentence(&ended))
+}
+
 /// An upload whose bytes stopped to come.
 fn broken_off(error: io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::new(Code::BodyTimeout, "The upload stood still for too long."),
+        io::ErrorKind::TimedOut => Failure::new(
+            Code::BodyTimeout,
+            "The upload stood still for too long, or took too long altogether.",
+        ),
         io::ErrorKind::FileTooLarge => {
             Failure::new(Code::BodyTooLarge, "The upload is larger than an upload may be.")
         }
@@ -166,6 +182,8 @@ fn refused(refusal: Refusal) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use berth_serving::gate;
 
     use super::*;
@@ -177,20 +195,6 @@ mod tests {
         assert_eq!(pointer_of("dimensions"), "/dimensions");
     }
 
-    #[test]
-    fn every_refusal_of_the_gate_is_in_the_table() {
-    use std::time::Duration;
-
-        for text in gate::REFUSAL_CODES {
-            let code = Code::find(text).unwrap_or_else(|| panic!("`{text}` is not in the table"));
-            assert!(
-                crate::errors::groups::UPLOAD.contains(&code),
-                "uploads do not declare `{text}`"
-            );
-            assert_eq!(code.status().as_u16(), 422);
-        }
-    }
-}
     #[test]
     fn model_that_failed_to_load_says_why_to_those_who_may_know() {
         let failed = |reason: Option<&str>| {
@@ -227,3 +231,15 @@ mod tests {
         assert_eq!(coming(None).detail(), Code::ModelNotReady.title());
     }
 
+    #[test]
+    fn every_refusal_of_the_gate_is_in_the_table() {
+        for text in gate::REFUSAL_CODES {
+            let code = Code::find(text).unwrap_or_else(|| panic!("`{text}` is not in the table"));
+            assert!(
+                crate::errors::groups::UPLOAD.contains(&code),
+                "uploads do not declare `{text}`"
+            );
+            assert_eq!(code.status().as_u16(), 422);
+        }
+    }
+}

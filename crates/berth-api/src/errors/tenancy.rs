@@ -56,6 +56,7 @@ impl From<roles::Error> for Failure {
             E::Empty => field("permissions", &error),
             E::Beyond(beyond) => beyond.into(),
             E::Held => Self::of(Code::RoleInUse),
+            E::Access(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -69,6 +70,7 @@ impl From<members::Error> for Failure {
             E::NoSuchRole => field("role", &error),
             E::LastOwner => Self::of(Code::LastOwner),
             E::Beyond(beyond) => beyond.into(),
+            E::Access(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -81,6 +83,8 @@ impl From<invitations::Error> for Failure {
             E::NotFound => absent("open invitation"),
             E::NoSuchRole => field("role", &error),
             E::Beyond(beyond) => beyond.into(),
+            E::Access(error) => error.into(),
+            E::Throttled(exceeded) => exceeded.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -106,6 +110,7 @@ impl From<service_accounts::Error> for Failure {
                 Code::NameTaken,
                 "There is a service account of that name already.",
             ),
+            E::Access(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -124,6 +129,7 @@ impl From<api_keys::Error> for Failure {
             E::NoSuchServiceAccount => field("service_account_id", &error),
             E::Over => Self::of(Code::ApiKeyOver),
             E::Grace { .. } => field("grace_seconds", &error),
+            E::Access(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -137,6 +143,7 @@ impl From<people::Error> for Failure {
             E::EmailTaken => Self::of(Code::EmailTaken),
             E::LastOperator => Self::of(Code::LastOperator),
             E::Disabled => Self::of(Code::AccountDisabled),
+            E::Access(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }

@@ -7,44 +7,57 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest};
+use berth_domain::digest::Sha256;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use crate::errors::{Code, Failure};
+use crate::extract::caller::Recheck;
+use crate::extract::memory::BodyMemory;
 use crate::extract::{json, query};
 use crate::frame::Frame;
 
+/// The most bytes of a body that a stranger may send, such as who signs in.
+const STRANGERS_LIMIT: u64 = 16 * 1024;
+
 /// A body that was not read yet. Handlers read it after the caller has been checked, so that strangers cannot make the
-/// server hold their bytes.
+/// server hold their bytes; when it is there, the caller is checked once more.
 pub(crate) struct Body {
     payload: Payload,
     declared: Option<u64>,
     limit: u64,
     timeout: Duration,
+    memory: BodyMemory,
+    recheck: Recheck,
 }
 
 impl Body {
     fn new(request: &HttpRequest, payload: &mut Payload, limit: u64) -> Result<Self, Failure> {
         refuse_encoding(request.headers())?;
+        let frame = Frame::of(request)?;
         Ok(Self {
             payload: payload.take(),
             declared: declared_length(request.headers()),
             limit,
-            timeout: Frame::of(request)?.options().body_timeout,
+            timeout: frame.options().body_timeout,
+            memory: frame.body_memory().clone(),
+            recheck: Recheck::of(request),
         })
     }
 
-    /// The whole body.
+    /// The whole body. Fails when its caller may not do any more what they might before it came in.
     pub(crate) async fn read(self) -> Result<Bytes, Failure> {
-        let timeout = self.timeout;
-        match tokio::time::timeout(timeout, self.collect()).await {
-            Ok(body) => body,
-            Err(_) => Err(Failure::new(
+        let (timeout, recheck) = (self.timeout, self.recheck.clone());
+        let Ok(collected) = tokio::time::timeout(timeout, self.collect()).await else {
+            return Err(Failure::new(
                 Code::BodyTimeout,
                 format!("The body did not arrive within {} seconds.", timeout.as_secs()),
-            )),
-        }
+            ));
+        };
+        let body = collected?;
+        recheck.run().await?;
+        Ok(body)
     }
 
     async fn collect(mut self) -> Result<Bytes, Failure> {
@@ -59,8 +72,10 @@ impl Body {
             .declared
             .and_then(|length| usize::try_from(length).ok())
             .unwrap_or(0);
+        let mut share = self.memory.share();
+        share.hold(first.len()).await?;
         if first.len() == declared {
-            return Ok(first);
+            return Ok(share.with(first));
         }
         let mut body = BytesMut::with_capacity(declared.max(first.len()));
         let mut next = Some(Ok(first));
@@ -69,10 +84,11 @@ impl Body {
             if body.len() as u64 + chunk.len() as u64 > self.limit {
                 return Err(too_large(self.limit));
             }
+            share.hold(body.len() + chunk.len()).await?;
             body.extend_from_slice(&chunk);
             next = self.payload.next().await;
         }
-        Ok(body.freeze())
+        Ok(share.with(body.freeze()))
     }
 }
 
@@ -133,6 +149,12 @@ impl<T: DeserializeOwned> JsonBody<T> {
     pub(crate) async fn read(self) -> Result<T, Failure> {
         json::parse(&self.body.read().await?)
     }
+
+    /// The same, with the digest of the bytes as they came, in hexadecimal digits.
+    pub(crate) async fn read_with_digest(self) -> Result<(T, String), Failure> {
+        let bytes = self.body.read().await?;
+        Ok((json::parse(&bytes)?, Sha256::of(&bytes).to_string()))
+    }
 }
 
 impl<T> FromRequest for JsonBody<T> {
@@ -151,7 +173,30 @@ impl<T> FromRequest for JsonBody<T> {
     }
 }
 
-/// A form (`application/x-www-form-urlencoded`) that becomes a `T`.
+/// A JSON body that becomes a `T`, from somebody who is not known yet: a short one.
+pub(crate) struct StrangersBody<T>(JsonBody<T>);
+
+impl<T: DeserializeOwned> StrangersBody<T> {
+    /// The body as a `T`; a field that does not fit is named.
+    pub(crate) async fn read(self) -> Result<T, Failure> {
+        self.0.read().await
+    }
+}
+
+impl<T> FromRequest for StrangersBody<T> {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = JsonBody::from_request(request, payload).into_inner();
+        ready(body.map(|mut json| {
+            json.body.limit = json.body.limit.min(STRANGERS_LIMIT);
+            Self(json)
+        }))
+    }
+}
+
+/// A form (`application/x-www-form-urlencoded`) that becomes a `T`, from somebody who is not known yet: a short one.
 pub(crate) struct FormBody<T> {
     body: Body,
     kind: PhantomData<fn() -> T>,
@@ -173,7 +218,8 @@ impl<T> FromRequest for FormBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         ready(Frame::of(request).and_then(|frame| {
             json::accept_form(request.headers())?;
-            let body = Body::new(request, payload, frame.options().body_limits.control)?;
+            let limit = frame.options().body_limits.control.min(STRANGERS_LIMIT);
+            let body = Body::new(request, payload, limit)?;
             Ok(Self {
                 body,
                 kind: PhantomData,

@@ -1,9 +1,12 @@
 //! Who calls: an API key or the access token of a signed-in person, both as `Bearer`.
 
+use std::cell::RefCell;
 use std::future::Future;
+use std::net::IpAddr;
+use std::rc::Rc;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpMessage as _, HttpRequest};
 use berth_domain::access::Caller;
 use futures_util::future::LocalBoxFuture;
 
@@ -73,20 +76,108 @@ pub(super) fn bearer(request: &HttpRequest) -> Result<String, Failure> {
     }
 }
 
-/// Checks the caller of `request`, then builds something of it.
-pub(super) fn with_caller<T, F>(
-    request: &HttpRequest,
-    build: impl FnOnce(State, Caller, HttpRequest) -> F + 'static,
-) -> LocalBoxFuture<'static, Result<T, Failure>>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
+/// An extractor on its way.
+pub(super) type Extracting<T> = LocalBoxFuture<'static, Result<T, Failure>>;
+
+/// What an extractor proves of a caller: once before the body is read, and once more when it is there.
+pub(super) trait Proof: Sized + 'static {
+    /// Where in the tree of organizations and projects.
+    type Place: Copy + 'static;
+
+    /// The place in the path of `request`.
+    fn place(request: &HttpRequest) -> Result<Self::Place, Failure>;
+
+    /// The proof, as things stand now.
+    fn prove(
+        state: State,
+        caller: Caller,
+        place: Self::Place,
+    ) -> impl Future<Output = Result<Self, Failure>> + 'static;
+}
+
+/// Checks the caller of `request`, and notes how that is done once more.
+pub(super) fn extract<T: Proof>(request: &HttpRequest) -> Extracting<T> {
     let request = request.clone();
     Box::pin(async move {
         let state = State::of(&request)?.clone();
         let context = RequestContext::of(&request)?;
         let credential = bearer(&request)?;
         let caller = authenticate(state.services(), &credential, &context).await?;
-        build(state, caller, request).await
+        let place = T::place(&request)?;
+        let proof = T::prove(state.clone(), caller.clone(), place).await?;
+        let sender = Sender {
+            state,
+            credential,
+            address: context.client_address(),
+            caller,
+        };
+        Recheck::of(&request).add(move || {
+            let sender = sender.clone();
+            Box::pin(async move {
+                let caller = sender.confirm().await?;
+                T::prove(sender.state, caller, place).await.map(drop)
+            })
+        });
+        Ok(proof)
     })
+}
+
+/// Who sent a request, and what it takes to ask again.
+#[derive(Clone)]
+struct Sender {
+    state: State,
+    credential: String,
+    address: IpAddr,
+    caller: Caller,
+}
+
+impl Sender {
+    /// The caller as they are now.
+    async fn confirm(&self) -> Result<Caller, Failure> {
+        let services = self.state.services();
+        Ok(match &self.caller {
+            Caller::Key(_) => {
+                let authenticator = &services.authenticator;
+                Caller::Key(
+                    authenticator
+                        .authenticate_key(&self.credential, self.address)
+                        .await?,
+                )
+            }
+            // The token may have expired while the body came in; the session decides.
+            Caller::Person(person) => Caller::Person(services.auth.confirm_person(person).await?),
+        })
+    }
+}
+
+type Check = Rc<dyn Fn() -> LocalBoxFuture<'static, Result<(), Failure>>>;
+
+/// The checks of a request's caller, to be made once more when its body is there: somebody who holds the last byte back can
+/// be removed meanwhile, and a key revoked. Clones share the checks.
+#[derive(Clone, Default)]
+pub(crate) struct Recheck(Rc<RefCell<Vec<Check>>>);
+
+impl Recheck {
+    /// The checks of `request`; those that its extractors add later are among them.
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        if let Some(known) = request.extensions().get::<Self>() {
+            return known.clone();
+        }
+        let fresh = Self::default();
+        request.extensions_mut().insert(fresh.clone());
+        fresh
+    }
+
+    fn add(&self, check: impl Fn() -> LocalBoxFuture<'static, Result<(), Failure>> + 'static) {
+        self.0.borrow_mut().push(Rc::new(check));
+    }
+
+    /// Makes them.
+    pub(crate) async fn run(&self) -> Result<(), Failure> {
+        let checks = self.0.borrow().clone();
+        for check in checks {
+            check().await?;
+        }
+        Ok(())
+    }
 }

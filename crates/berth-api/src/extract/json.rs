@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::http::header::{self, HeaderMap};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use crate::errors::{Code, Failure, pointer};
@@ -23,7 +24,59 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| refusal(error.path(), error.inner()))?;
     reader.end().map_err(|error| malformed(&error))?;
+    refuse_zero_characters(text)?;
     Ok(value)
+}
+
+/// The character U+0000 is no part of any text here, and Postgres keeps none. In JSON it is always an escape.
+fn refuse_zero_characters(json: &str) -> Result<(), Failure> {
+    if !has_zero_escape(json) {
+        return Ok(());
+    }
+    let value: Value = serde_json::from_str(json).map_err(|error| malformed(&error))?;
+    let told = "a text holds the character U+0000";
+    let at = find_zero(&value).map(pointer).unwrap_or_default();
+    let detail = format!("The field `{at}` is not as it should be: {told}.");
+    Err(Failure::new(Code::InvalidValue, detail).field(at, told))
+}
+
+fn has_zero_escape(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(place) = rest.find('\\') {
+        let escape = &rest[place + 1..];
+        if escape.starts_with("u0000") {
+            return true;
+        }
+        // What follows may be a backslash itself, and is no further escape then.
+        let mut behind = escape.chars();
+        behind.next();
+        rest = behind.as_str();
+    }
+    false
+}
+
+/// Where a text with the character U+0000 stands, as a key or as a value.
+fn find_zero(value: &Value) -> Option<Vec<Cow<'_, str>>> {
+    let below = |key: Cow<'_, str>, value| {
+        find_zero(value).map(|mut path| {
+            path.insert(0, Cow::Owned(key.into_owned()));
+            path
+        })
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(Vec::new),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| below(Cow::Owned(index.to_string()), item)),
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+            if key.contains('\0') {
+                return Some(vec![Cow::Borrowed(key.as_str())]);
+            }
+            below(Cow::Borrowed(key), value)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// Serde would read a list as the fields of a structure, in the order in which they happen to be declared.
@@ -217,6 +270,28 @@ mod tests {
                 "{body:.60}"
             );
         }
+    }
+
+    #[test]
+    fn zero_characters_are_refused_wherever_they_stand() {
+        for (body, at) in [
+            (r#"{"title":"a\u0000b"}"#, "/title"),
+            (r#"{"title":"\\\u0000"}"#, "/title"),
+            (r#"{"title":"\n\"\u0000"}"#, "/title"),
+        ] {
+            assert_eq!(
+                refused(body.as_bytes()),
+                (Code::InvalidValue, Some(at.to_owned())),
+                "{body}"
+            );
+        }
+        for body in [r#"{"title":"\\u0000"}"#, r#"{"title":"u0000 \u0001 \\\\u0000"}"#] {
+            assert!(parse::<Order>(body.as_bytes()).is_ok(), "{body}");
+        }
+        let nested = serde_json::json!({"items": ["", {"a/b": "\0"}], "z": 1});
+        assert_eq!(find_zero(&nested).map(pointer).as_deref(), Some("/items/1/a~1b"));
+        let key = serde_json::json!({"a": {"b\0": 1}});
+        assert_eq!(find_zero(&key).map(pointer).as_deref(), Some("/a/b\0"));
     }
 
     #[test]

@@ -7,11 +7,19 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
 use crate::errors::Failure;
+use crate::readiness::Part;
 use crate::services::Services;
 use crate::state::State;
 
 /// The services, for an endpoint that checks nothing: it must be meant for everyone.
 pub(crate) struct Public(State);
+
+impl Public {
+    /// What the server needs, and whether it can be reached: a moment ago.
+    pub(crate) async fn parts(&self) -> Vec<Part> {
+        self.0.parts().await
+    }
+}
 
 impl Deref for Public {
     type Target = Services;

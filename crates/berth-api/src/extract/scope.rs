@@ -8,19 +8,18 @@ use actix_web::{FromRequest, HttpRequest};
 use berth_auth::access::authorize_key;
 use berth_domain::access::{Access, Caller, Grant, KeyIdentity, Operator, Person, ProjectAccess, can};
 use berth_domain::id::{OrganizationId, ProjectId};
-use futures_util::future::LocalBoxFuture;
+use berth_store::idempotency_keys::Owner;
 
 use crate::errors::{Code, Failure};
-use crate::extract::caller::with_caller;
+use crate::extract::caller::{Extracting, Proof, extract};
 use crate::extract::path::part;
+use crate::repeats::Maker;
 use crate::request::RequestContext;
 use crate::services::Services;
 use crate::state::State;
 
-type Extracting<T> = LocalBoxFuture<'static, Result<T, Failure>>;
-
-macro_rules! services {
-    ($($kind:ident $(<$parameter:ident>)?),*) => {$(
+macro_rules! extractors {
+    ($($kind:ident $(<$parameter:ident: $bound:ident>)?),*) => {$(
         impl $(<$parameter>)? Deref for $kind $(<$parameter>)? {
             type Target = Services;
 
@@ -28,15 +27,24 @@ macro_rules! services {
                 self.state.services()
             }
         }
+
+        impl $(<$parameter: $bound>)? FromRequest for $kind $(<$parameter>)? {
+            type Error = Failure;
+            type Future = Extracting<Self>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                extract(request)
+            }
+        }
     )*};
 }
 
-services!(
+extractors!(
     Authenticated,
     SignedIn,
     Operating,
-    InOrganization<P>,
-    InProject<P>,
+    InOrganization<P: Grant>,
+    InProject<P: Grant>,
     Calling
 );
 
@@ -53,12 +61,15 @@ impl Authenticated {
     }
 }
 
-impl FromRequest for Authenticated {
-    type Error = Failure;
-    type Future = Extracting<Self>;
+impl Proof for Authenticated {
+    type Place = ();
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        with_caller(request, |state, caller, _| async { Ok(Self { state, caller }) })
+    fn place(_: &HttpRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn prove(state: State, caller: Caller, (): ()) -> Result<Self, Failure> {
+        Ok(Self { state, caller })
     }
 }
 
@@ -75,17 +86,18 @@ impl SignedIn {
     }
 }
 
-impl FromRequest for SignedIn {
-    type Error = Failure;
-    type Future = Extracting<Self>;
+impl Proof for SignedIn {
+    type Place = ();
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        with_caller(request, |state, caller, _| async move {
-            match caller {
-                Caller::Person(person) => Ok(Self { state, person }),
-                Caller::Key(_) => Err(Failure::of(Code::PersonRequired)),
-            }
-        })
+    fn place(_: &HttpRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn prove(state: State, caller: Caller, (): ()) -> Result<Self, Failure> {
+        match caller {
+            Caller::Person(person) => Ok(Self { state, person }),
+            Caller::Key(_) => Err(Failure::of(Code::PersonRequired)),
+        }
     }
 }
 
@@ -102,15 +114,16 @@ impl Operating {
     }
 }
 
-impl FromRequest for Operating {
-    type Error = Failure;
-    type Future = Extracting<Self>;
+impl Proof for Operating {
+    type Place = ();
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        with_caller(request, |state, caller, _| async move {
-            let operator = state.services().auth.authorize_operator(&caller)?;
-            Ok(Self { state, operator })
-        })
+    fn place(_: &HttpRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn prove(state: State, caller: Caller, (): ()) -> Result<Self, Failure> {
+        let operator = state.services().auth.authorize_operator(&caller)?;
+        Ok(Self { state, operator })
     }
 }
 
@@ -127,17 +140,18 @@ impl<P> InOrganization<P> {
     }
 }
 
-impl<P: Grant> FromRequest for InOrganization<P> {
-    type Error = Failure;
-    type Future = Extracting<Self>;
+impl<P: Grant> Proof for InOrganization<P> {
+    type Place = OrganizationId;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        with_caller(request, |state, caller, request| async move {
-            let organization: OrganizationId = part(&request)?;
-            RequestContext::of(&request)?.note(|facts| facts.organization = Some(organization));
-            let access = state.services().auth.authorize(&caller, organization).await?;
-            Ok(Self { state, access })
-        })
+    fn place(request: &HttpRequest) -> Result<OrganizationId, Failure> {
+        let organization = part(request)?;
+        RequestContext::of(request)?.note(|facts| facts.organization = Some(organization));
+        Ok(organization)
+    }
+
+    async fn prove(state: State, caller: Caller, organization: OrganizationId) -> Result<Self, Failure> {
+        let access = state.services().auth.authorize(&caller, organization).await?;
+        Ok(Self { state, access })
     }
 }
 
@@ -154,22 +168,69 @@ impl<P> InProject<P> {
     }
 }
 
-impl<P: Grant> FromRequest for InProject<P> {
-    type Error = Failure;
-    type Future = Extracting<Self>;
+impl<P: Grant> Proof for InProject<P> {
+    type Place = (OrganizationId, ProjectId);
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        with_caller(request, |state, caller, request| async move {
-            let organization: OrganizationId = part(&request)?;
-            let project: ProjectId = part(&request)?;
-            RequestContext::of(&request)?.note(|facts| {
-                facts.organization = Some(organization);
-                facts.project = Some(project);
-            });
-            let auth = &state.services().auth;
-            let access = auth.authorize_project(&caller, organization, project).await?;
-            Ok(Self { state, access })
-        })
+    fn place(request: &HttpRequest) -> Result<(OrganizationId, ProjectId), Failure> {
+        let (organization, project) = (part(request)?, part(request)?);
+        RequestContext::of(request)?.note(|facts| {
+            facts.organization = Some(organization);
+            facts.project = Some(project);
+        });
+        Ok((organization, project))
+    }
+
+    async fn prove(
+        state: State,
+        caller: Caller,
+        (organization, project): (OrganizationId, ProjectId),
+    ) -> Result<Self, Failure> {
+        let auth = &state.services().auth;
+        let access = auth.authorize_project(&caller, organization, project).await?;
+        Ok(Self { state, access })
+    }
+}
+
+impl Maker for Authenticated {
+    fn maker(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    fn owner(&self) -> Owner {
+        match &self.caller {
+            Caller::Person(person) => Owner::Person(person.user),
+            Caller::Key(key) => Owner::Organization(key.organization),
+        }
+    }
+}
+
+impl Maker for Operating {
+    fn maker(&self) -> Caller {
+        Caller::Person(self.operator.person())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Person(self.operator.person().user)
+    }
+}
+
+impl<P: Grant> Maker for InOrganization<P> {
+    fn maker(&self) -> Caller {
+        self.access.caller().clone()
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Organization(self.access.organization())
+    }
+}
+
+impl<P: Grant> Maker for InProject<P> {
+    fn maker(&self) -> Caller {
+        self.access.caller().clone()
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Organization(self.access.organization())
     }
 }
 
@@ -186,17 +247,18 @@ impl Calling {
     }
 }
 
-impl FromRequest for Calling {
-    type Error = Failure;
-    type Future = Extracting<Self>;
+impl Proof for Calling {
+    type Place = ();
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        with_caller(request, |state, caller, _| async move {
-            let Caller::Key(key) = caller else {
-                return Err(Failure::of(Code::ApiKeyRequired));
-            };
-            authorize_key::<can::InferenceRun>(&key)?;
-            Ok(Self { state, key })
-        })
+    fn place(_: &HttpRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn prove(state: State, caller: Caller, (): ()) -> Result<Self, Failure> {
+        let Caller::Key(key) = caller else {
+            return Err(Failure::of(Code::ApiKeyRequired));
+        };
+        authorize_key::<can::InferenceRun>(&key)?;
+        Ok(Self { state, key })
     }
 }

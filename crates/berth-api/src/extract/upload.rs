@@ -13,10 +13,12 @@ use berth_domain::digest::Sha256;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Deserialize;
+use tokio::time::{Instant, timeout};
 use utoipa::IntoParams;
 
 use crate::errors::{Code, Failure};
 use crate::extract::body::{declared_length, refuse_encoding, too_large};
+use crate::extract::caller::Recheck;
 use crate::extract::{json, query};
 use crate::frame::Frame;
 
@@ -38,26 +40,17 @@ pub(crate) struct Upload {
     pub(crate) digest: Option<Sha256>,
     /// The most bytes that are taken.
     pub(crate) limit: u64,
+    /// The check of the caller, to be made once more when the bytes are there.
+    pub(crate) recheck: Recheck,
     payload: Payload,
     stall: Duration,
+    whole: Duration,
 }
 
 impl Upload {
-    /// The bytes. Ends with an error when the body stands still, breaks off, or is larger than the limit.
+    /// The bytes. Ends with an error when the body stands still, takes too long, breaks off, or is larger than the limit.
     pub(crate) fn bytes(self) -> impl Stream<Item = io::Result<Bytes>> {
-        let (stall, limit) = (self.stall, self.limit);
-        stream::try_unfold((self.payload, 0), move |(mut payload, seen)| async move {
-            let chunk = match tokio::time::timeout(stall, payload.next()).await {
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-                Ok(None) => return Ok(None),
-                Ok(Some(chunk)) => chunk.map_err(|error| cut_off(&error))?,
-            };
-            let seen = seen + chunk.len() as u64;
-            if seen > limit {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            Ok(Some((chunk, (payload, seen))))
-        })
+        in_time(self.payload, self.limit, self.stall, self.whole)
     }
 
     fn new(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Failure> {
@@ -74,10 +67,38 @@ impl Upload {
             file_name: filename.or_else(|| disposition_name(headers)),
             digest: digest(headers)?,
             limit,
+            recheck: Recheck::of(request),
             payload: payload.take(),
             stall: options.upload_stall_timeout,
+            whole: options.upload_timeout,
         })
     }
+}
+
+/// What `payload` brings, up to `limit` bytes, with pauses of `stall` at most, within `whole`.
+fn in_time(
+    payload: Payload,
+    limit: u64,
+    stall: Duration,
+    whole: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let until = Instant::now() + whole;
+    stream::try_unfold((payload, 0), move |(mut payload, seen)| async move {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let chunk = match timeout(left.min(stall), payload.next()).await {
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(None) => return Ok(None),
+            Ok(Some(chunk)) => chunk.map_err(|error| cut_off(&error))?,
+        };
+        let seen = seen + chunk.len() as u64;
+        if seen > limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(Some((chunk, (payload, seen))))
+    })
 }
 
 fn cut_off(error: &actix_web::error::PayloadError) -> io::Error {
@@ -157,6 +178,46 @@ mod tests {
             HeaderValue::from_str(value).expect("a header"),
         );
         headers
+    }
+
+    /// The kind of error that `body` ends with.
+    async fn ending(
+        body: impl Stream<Item = Result<Bytes, actix_web::error::PayloadError>> + 'static,
+        limit: u64,
+        stall: Duration,
+        whole: Duration,
+    ) -> Option<io::ErrorKind> {
+        let payload = Payload::Stream {
+            payload: body.boxed_local(),
+        };
+        let mut bytes = std::pin::pin!(in_time(payload, limit, stall, whole));
+        loop {
+            match bytes.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Some(error.kind()),
+                None => return None,
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn upload_that_comes_slowly_and_without_end_is_cut_off() {
+        const SOON: Duration = Duration::from_millis(50);
+        const LATE: Duration = Duration::from_hours(1);
+        // Never still, and never at its end.
+        let endless = || {
+            stream::repeat_with(|| Ok(Bytes::from_static(b"drip"))).then(|chunk| async {
+                tokio::task::yield_now().await;
+                chunk
+            })
+        };
+        let whole = ending(endless(), u64::MAX, LATE, SOON).await;
+        assert_eq!(whole, Some(io::ErrorKind::TimedOut));
+        let still = ending(stream::pending(), u64::MAX, SOON, LATE).await;
+        assert_eq!(still, Some(io::ErrorKind::TimedOut));
+        let large = ending(endless(), 1_000, LATE, LATE).await;
+        assert_eq!(large, Some(io::ErrorKind::FileTooLarge));
+        assert_eq!(ending(endless().take(3), 12, LATE, LATE).await, None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
+use berth_auth::authenticator::LookUpError;
 
 use crate::errors::Audience;
 use crate::frame::Frame;
@@ -17,7 +18,8 @@ use crate::request::RequestContext;
 use crate::state::State;
 
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
-const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry";
+const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, \
+    idempotency-replayed";
 /// How long a browser may remember the answer to a preflight, in seconds.
 const MAX_AGE: &str = "600";
 
@@ -98,6 +100,8 @@ async fn by_any_project(state: Option<State>, origin: &str) -> bool {
     let Some(state) = state else { return false };
     match state.services().authenticator.origin_is_listed(origin).await {
         Ok(listed) => listed,
+        // Strangers can bring this about as often as they like.
+        Err(LookUpError::Busy) => false,
         Err(error) => {
             tracing::warn!(%error, "whether a web origin is listed cannot be told");
             false

@@ -1,4 +1,5 @@
-//! The outermost layer: gives each request its id, survives its panic, and writes its log line and metrics.
+//! The outermost layer: gives each request its id, survives its panic, drops it when its client has gone, and writes its log
+//! line and metrics.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ use tracing::Instrument as _;
 
 use crate::errors::{Failure, Form};
 use crate::frame::Frame;
+use crate::layers::departure::Departure;
 use crate::layers::failures::render_error;
 use crate::layers::record::Record;
 use crate::request::{RequestContext, client_address};
@@ -36,11 +38,17 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(context.clone());
     answer_head_like_get(&mut request);
 
+    let departure = Departure::watch(&mut request);
     let span = tracing::info_span!("request", request.id = %context.id());
-    let outcome = AssertUnwindSafe(next.call(request))
+    let answering = AssertUnwindSafe(next.call(request))
         .catch_unwind()
-        .instrument(span.clone())
-        .await;
+        .instrument(span.clone());
+    let outcome = tokio::select! {
+        biased;
+        outcome = answering => outcome,
+        // The record goes with the rest, and tells so. Nobody reads what is answered.
+        () = departure.happens() => return Err(Ready(RefCell::default(), StatusCode::BAD_REQUEST).into()),
+    };
     let _entered = span.enter();
 
     let mut response = match outcome {

@@ -34,6 +34,8 @@ fn document_is_of_openapi_3_1() {
             .is_some_and(|version| version.starts_with("3.1"))
     );
     assert_eq!(document["servers"][0]["url"], "https://berth.example");
+    let elsewhere = serde_json::to_value(berth_api::openapi::document(None)).expect("serializes");
+    assert_eq!(elsewhere["servers"][0]["url"], "/", "where it was fetched");
 }
 
 #[test]
@@ -150,6 +152,20 @@ fn security_schemes_are_those_that_operations_name() {
         .flat_map(|requirement| requirement.keys().cloned())
         .collect();
     assert_eq!(schemes, named);
+}
+
+#[test]
+fn every_example_is_shown_somewhere() {
+    let document = json();
+    let mut references = Vec::new();
+    gather(&document["paths"], "$ref", &mut references);
+    let references: BTreeSet<&str> = references.into_iter().filter_map(Value::as_str).collect();
+    let examples = document["components"]["examples"].as_object().expect("examples");
+    assert!(examples.len() > 100, "{} examples", examples.len());
+    for name in examples.keys() {
+        let reference = format!("#/components/examples/{name}");
+        assert!(references.contains(&*reference), "{name} is shown nowhere");
+    }
 }
 
 /// Two types under one name would overwrite each other in silence; their fields would differ from what is served. The

@@ -207,6 +207,9 @@ fn throttles(config: &Config) -> throttle::Options {
         sign_up_by_address: limit(settings.sign_up_per_address, HOUR),
         reset_by_account: limit(settings.reset_per_account, HOUR),
         reset_by_address: limit(settings.reset_per_address, HOUR),
+        unknown_refresh_by_address: limit(settings.unknown_keys_per_address, Duration::from_mins(1)),
+        invitations_by_organization: limit(settings.invitations_per_organization, HOUR),
+        invitations_by_recipient: limit(settings.invitations_per_recipient, 24 * HOUR),
     }
 }
 
@@ -253,6 +256,8 @@ pub(crate) fn http(config: &Config) -> anyhow::Result<berth_api::Options> {
             inference: http.body_limits.inference.get(),
             upload: http.body_limits.upload.get(),
         },
+        body_memory: http.body_memory.get(),
+        requests_per_connection: http.requests_per_connection.try_into().unwrap_or(usize::MAX),
         allowed_origins: http.cors.allowed_origins.clone(),
         tls,
     })
@@ -266,7 +271,9 @@ pub(crate) fn logging(config: &Config) -> berth_telemetry::logging::Options {
             berth_config::LogFormat::Pretty => Format::Pretty,
             berth_config::LogFormat::Json => Format::Json,
         },
-        filter: config.telemetry.log_level.clone(),
+        // What strangers send that is no HTTP is no fault of this side, but the framework tells it as an error. A level that
+        // the settings give to this part wins.
+        filter: format!("actix_http::h1::dispatcher=off,{}", config.telemetry.log_level),
     }
 }
 

@@ -1,21 +1,22 @@
 //! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/api-keys`
 
-use actix_web::post;
+use actix_web::{HttpResponse, post};
 use berth_auth::api_keys::KeyWish;
 use berth_domain::access::can;
 use berth_domain::address::AddressList;
 use berth_domain::id::ServiceAccountId;
 use berth_domain::name::{Handle, Title};
 use berth_domain::permission::PermissionSet;
+use berth_store::idempotency_keys::Keep;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::answer::Created;
 use crate::control::api_keys::KeyWithText;
 use crate::control::paths::ProjectPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InProject, JsonBody};
+use crate::repeats::{RepeatHeader, Repeats, created};
 
 /// A key that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,7 +41,7 @@ pub(crate) struct CreateKey {
     service_account_id: Option<ServiceAccountId>,
 }
 
-declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY], PermissionBeyondOwn);
+declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY, groups::REPEATS], PermissionBeyondOwn);
 
 /// Make an API key
 ///
@@ -49,16 +50,17 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY
     operation_id = "api_keys_create",
     tag = "projects",
     security(("bearer" = []), ("sign_in" = [])),
-    params(ProjectPath),
+    params(ProjectPath, RepeatHeader),
     request_body = CreateKey,
     responses((status = 201, description = "The key and its text.", body = KeyWithText), Errors)
 )]
 #[post("/api/v1/organizations/{organization_id}/projects/{project_id}/api-keys")]
 pub(crate) async fn create(
     caller: InProject<can::KeysManage>,
+    repeats: Repeats,
     body: JsonBody<CreateKey>,
-) -> Result<Created<KeyWithText>, Failure> {
-    let wanted = body.read().await?;
+) -> Result<HttpResponse, Failure> {
+    let (wanted, digest) = body.read_with_digest().await?;
     let wish = KeyWish {
         title: wanted.title,
         scopes: wanted.scopes,
@@ -67,6 +69,9 @@ pub(crate) async fn create(
         expires_at: wanted.expires_at,
         service_account: wanted.service_account_id,
     };
-    let made = caller.auth.create_key(caller.proof(), wish).await?;
-    Ok(Created(made.into()))
+    let make = async |keep: &Keep<'_, _>| caller.auth.create_key(caller.proof(), wish, keep).await;
+    repeats
+        .of(&caller, &[&digest])
+        .answer(created::<_, KeyWithText>, make)
+        .await
 }

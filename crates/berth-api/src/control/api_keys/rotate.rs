@@ -1,9 +1,10 @@
 //! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/api-keys/{api_key_id}/rotate`
 
-use actix_web::post;
-use actix_web::web::Json;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, post};
 use berth_domain::access::can;
 use berth_domain::id::ApiKeyId;
+use berth_store::idempotency_keys::Keep;
 use chrono::TimeDelta;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -12,6 +13,7 @@ use crate::control::api_keys::KeyWithText;
 use crate::control::paths::ProjectPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InPath, InProject, JsonBody};
+use crate::repeats::{RepeatHeader, Repeats};
 
 /// How a key is rotated.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -24,7 +26,7 @@ pub(crate) struct RotateKey {
 }
 
 declare_errors!(
-    Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY],
+    Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY, groups::REPEATS],
     PermissionBeyondOwn, ApiKeyOver,
 );
 
@@ -36,7 +38,7 @@ declare_errors!(
     operation_id = "api_keys_rotate",
     tag = "projects",
     security(("bearer" = []), ("sign_in" = [])),
-    params(ProjectPath, ("api_key_id" = ApiKeyId, Path, description = "The key.")),
+    params(ProjectPath, RepeatHeader, ("api_key_id" = ApiKeyId, Path, description = "The key.")),
     request_body = RotateKey,
     responses((status = 200, description = "The key and its new text.", body = KeyWithText), Errors)
 )]
@@ -44,10 +46,14 @@ declare_errors!(
 pub(crate) async fn rotate(
     caller: InProject<can::KeysManage>,
     key: InPath<ApiKeyId>,
+    repeats: Repeats,
     body: JsonBody<RotateKey>,
-) -> Result<Json<KeyWithText>, Failure> {
-    let RotateKey { grace_seconds } = body.read().await?;
+) -> Result<HttpResponse, Failure> {
+    let (RotateKey { grace_seconds }, digest) = body.read_with_digest().await?;
     let grace = TimeDelta::seconds(grace_seconds.into());
-    let rotated = caller.auth.rotate_key(caller.proof(), key.0, grace).await?;
-    Ok(Json(rotated.into()))
+    let make = async |keep: &Keep<'_, _>| caller.auth.rotate_key(caller.proof(), key.0, grace, keep).await;
+    repeats
+        .of(&caller, &[&digest])
+        .answer(|key| (StatusCode::OK, KeyWithText::from(key.clone())), make)
+        .await
 }

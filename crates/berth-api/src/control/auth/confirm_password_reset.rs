@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::answer::NoContent;
 use crate::errors::{Failure, declare_errors, groups};
-use crate::extract::{JsonBody, Public};
+use crate::extract::{Public, StrangersBody};
 use crate::request::RequestContext;
 
 /// The token of the link, and the new password.
@@ -39,7 +39,7 @@ declare_errors!(
 pub(crate) async fn confirm_password_reset(
     public: Public,
     context: RequestContext,
-    body: JsonBody<ConfirmPasswordReset>,
+    body: StrangersBody<ConfirmPasswordReset>,
 ) -> Result<NoContent, Failure> {
     let wanted = body.read().await?;
     let address = context.client_address();

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use crate::control::auth::SessionTokens;
 use crate::errors::{Failure, declare_errors, groups};
-use crate::extract::{JsonBody, Public};
+use crate::extract::{Public, StrangersBody};
+use crate::request::RequestContext;
 
 /// What is refreshed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -20,7 +21,7 @@ pub(crate) struct Refresh {
 
 declare_errors!(
     Errors for Native: [groups::BODY],
-    RefreshTokenInvalid, RefreshTokenReused, AccountDisabled, Unavailable,
+    RefreshTokenInvalid, RefreshTokenReused, AccountDisabled, TooManyAttempts, Unavailable,
 );
 
 /// Refresh a session
@@ -35,8 +36,15 @@ declare_errors!(
     responses((status = 200, description = "The next pair of tokens.", body = SessionTokens), Errors)
 )]
 #[post("/api/v1/auth/refresh")]
-pub(crate) async fn refresh(public: Public, body: JsonBody<Refresh>) -> Result<Json<SessionTokens>, Failure> {
+pub(crate) async fn refresh(
+    public: Public,
+    context: RequestContext,
+    body: StrangersBody<Refresh>,
+) -> Result<Json<SessionTokens>, Failure> {
     let Refresh { refresh_token } = body.read().await?;
-    let signed_in = public.auth.refresh(&refresh_token).await?;
+    let signed_in = public
+        .auth
+        .refresh(&refresh_token, context.client_address())
+        .await?;
     Ok(Json(SessionTokens::new(&signed_in, public.clock.now())))
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::answer::Accepted;
 use crate::errors::{Failure, declare_errors, groups};
-use crate::extract::{JsonBody, Public};
+use crate::extract::{Public, StrangersBody};
 use crate::request::RequestContext;
 
 /// Whose password was forgotten.
@@ -35,7 +35,7 @@ declare_errors!(Errors for Native: [groups::BODY], TooManyAttempts, Unavailable)
 pub(crate) async fn request_password_reset(
     public: Public,
     context: RequestContext,
-    body: JsonBody<RequestPasswordReset>,
+    body: StrangersBody<RequestPasswordReset>,
 ) -> Result<Accepted, Failure> {
     let RequestPasswordReset { email } = body.read().await?;
     public

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::control::auth::SessionTokens;
 use crate::errors::{Failure, declare_errors, groups};
-use crate::extract::{ClientName, JsonBody, Public};
+use crate::extract::{ClientName, Public, StrangersBody};
 use crate::request::RequestContext;
 
 /// Who signs in.
@@ -42,7 +42,7 @@ pub(crate) async fn sign_in(
     public: Public,
     context: RequestContext,
     client: ClientName,
-    body: JsonBody<SignIn>,
+    body: StrangersBody<SignIn>,
 ) -> Result<Json<SessionTokens>, Failure> {
     let SignIn { email, password } = body.read().await?;
     let client = client.0.as_deref();

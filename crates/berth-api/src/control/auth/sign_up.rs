@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::answer::Created;
 use crate::control::auth::SessionTokens;
 use crate::errors::{Failure, declare_errors, groups};
-use crate::extract::{ClientName, JsonBody, Public};
+use crate::extract::{ClientName, Public, StrangersBody};
 use crate::request::RequestContext;
 
 /// Who wants an account.
@@ -50,7 +50,7 @@ pub(crate) async fn sign_up(
     public: Public,
     context: RequestContext,
     client: ClientName,
-    body: JsonBody<SignUp>,
+    body: StrangersBody<SignUp>,
 ) -> Result<Created<SessionTokens>, Failure> {
     let wanted = body.read().await?;
     let account = NewAccount {

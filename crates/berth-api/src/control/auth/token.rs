@@ -67,7 +67,7 @@ pub(crate) async fn token(
                 .sign_in(&email, &password, client, context.client_address())
                 .await?
         }
-        ("refresh_token", _, _, Some(token)) => public.auth.refresh(&token).await?,
+        ("refresh_token", _, _, Some(token)) => public.auth.refresh(&token, context.client_address()).await?,
         ("password", ..) => return Err(needs("/username", "`username` and `password`")),
         ("refresh_token", ..) => return Err(needs("/refresh_token", "`refresh_token`")),
         _ => {

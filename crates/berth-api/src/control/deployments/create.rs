@@ -1,17 +1,18 @@
 //! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/deployments`
 
-use actix_web::post;
+use actix_web::{HttpResponse, post};
 use berth_domain::access::can;
 use berth_domain::name::Handle;
 use berth_serving::deployments::{Draft, Share};
+use berth_store::idempotency_keys::Keep;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::answer::Created;
 use crate::control::deployments::{DeployedVersion, Deployment, WantedSettings};
 use crate::control::paths::ProjectPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InProject, JsonBody};
+use crate::repeats::{RepeatHeader, Repeats, created};
 
 /// A deployment that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,7 +31,7 @@ pub(crate) struct CreateDeployment {
 }
 
 declare_errors!(
-    Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY],
+    Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY, groups::REPEATS],
     NameTaken, VersionNotReady,
 );
 
@@ -41,22 +42,26 @@ declare_errors!(
     operation_id = "deployments_create",
     tag = "deployments",
     security(("bearer" = []), ("sign_in" = [])),
-    params(ProjectPath),
+    params(ProjectPath, RepeatHeader),
     request_body = CreateDeployment,
     responses((status = 201, description = "The deployment.", body = Deployment), Errors)
 )]
 #[post("/api/v1/organizations/{organization_id}/projects/{project_id}/deployments")]
 pub(crate) async fn create(
     caller: InProject<can::DeploymentsWrite>,
+    repeats: Repeats,
     body: JsonBody<CreateDeployment>,
-) -> Result<Created<Deployment>, Failure> {
-    let wanted = body.read().await?;
+) -> Result<HttpResponse, Failure> {
+    let (wanted, digest) = body.read_with_digest().await?;
     let draft = Draft {
         name: wanted.name,
         model: wanted.model,
         versions: wanted.versions.into_iter().map(Share::from).collect(),
         settings: wanted.settings.into(),
     };
-    let made = caller.deployments.create(caller.proof(), draft).await?;
-    Ok(Created(made.into()))
+    let make = async |keep: &Keep<'_, _>| caller.deployments.create(caller.proof(), draft, keep).await;
+    repeats
+        .of(&caller, &[&digest])
+        .answer(created::<_, Deployment>, make)
+        .await
 }

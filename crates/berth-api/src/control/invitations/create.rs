@@ -1,15 +1,16 @@
 //! `POST /api/v1/organizations/{organization_id}/invitations`
 
-use actix_web::post;
+use actix_web::{HttpResponse, post};
 use berth_domain::access::can;
+use berth_store::idempotency_keys::Keep;
 
-use crate::answer::Created;
 use crate::control::invitations::{CreateInvitation, CreatedInvitation};
 use crate::control::paths::OrganizationPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InOrganization, JsonBody};
+use crate::repeats::{RepeatHeader, Repeats, created};
 
-declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY], PermissionBeyondOwn);
+declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY, groups::REPEATS], PermissionBeyondOwn);
 
 /// Invite somebody into an organization
 ///
@@ -18,16 +19,20 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY
     operation_id = "invitations_create",
     tag = "organizations",
     security(("bearer" = []), ("sign_in" = [])),
-    params(OrganizationPath),
+    params(OrganizationPath, RepeatHeader),
     request_body = CreateInvitation,
     responses((status = 201, description = "The invitation.", body = CreatedInvitation), Errors)
 )]
 #[post("/api/v1/organizations/{organization_id}/invitations")]
 pub(crate) async fn create(
     caller: InOrganization<can::MembersManage>,
+    repeats: Repeats,
     body: JsonBody<CreateInvitation>,
-) -> Result<Created<CreatedInvitation>, Failure> {
-    let CreateInvitation { email, role } = body.read().await?;
-    let invited = caller.auth.invite(caller.proof(), email, role.0).await?;
-    Ok(Created(invited.into()))
+) -> Result<HttpResponse, Failure> {
+    let (CreateInvitation { email, role }, digest) = body.read_with_digest().await?;
+    let make = async |keep: &Keep<'_, _>| caller.auth.invite(caller.proof(), email, role.0, keep).await;
+    repeats
+        .of(&caller, &[&digest])
+        .answer(created::<_, CreatedInvitation>, make)
+        .await
 }

@@ -1,17 +1,18 @@
 //! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/models`
 
-use actix_web::post;
+use actix_web::{HttpResponse, post};
 use berth_domain::access::can;
 use berth_domain::name::{Handle, Title};
 use berth_serving::models::Draft;
+use berth_store::idempotency_keys::Keep;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::answer::Created;
 use crate::control::models::{Audience, Model};
 use crate::control::paths::ProjectPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InProject, JsonBody};
+use crate::repeats::{RepeatHeader, Repeats, created};
 
 /// A model that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -34,7 +35,7 @@ pub(crate) struct CreateModel {
     visibility: Audience,
 }
 
-declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY], NameTaken);
+declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY, groups::REPEATS], NameTaken);
 
 /// Make a model without versions
 ///
@@ -43,16 +44,17 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::BODY
     operation_id = "models_create",
     tag = "models",
     security(("bearer" = []), ("sign_in" = [])),
-    params(ProjectPath),
+    params(ProjectPath, RepeatHeader),
     request_body = CreateModel,
     responses((status = 201, description = "The model.", body = Model), Errors)
 )]
 #[post("/api/v1/organizations/{organization_id}/projects/{project_id}/models")]
 pub(crate) async fn create(
     caller: InProject<can::ModelsWrite>,
+    repeats: Repeats,
     body: JsonBody<CreateModel>,
-) -> Result<Created<Model>, Failure> {
-    let wanted = body.read().await?;
+) -> Result<HttpResponse, Failure> {
+    let (wanted, digest) = body.read_with_digest().await?;
     let draft = Draft {
         name: wanted.name,
         title: wanted.title,
@@ -60,6 +62,9 @@ pub(crate) async fn create(
         license: wanted.license,
         reach: wanted.visibility.into(),
     };
-    let made = caller.models.create(caller.proof(), draft).await?;
-    Ok(Created(made.into()))
+    let make = async |keep: &Keep<'_, _>| caller.models.create(caller.proof(), draft, keep).await;
+    repeats
+        .of(&caller, &[&digest])
+        .answer(created::<_, Model>, make)
+        .await
 }

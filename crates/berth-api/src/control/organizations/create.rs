@@ -1,15 +1,16 @@
 //! `POST /api/v1/organizations`
 
-use actix_web::post;
+use actix_web::{HttpResponse, post};
 use berth_auth::organizations::OrganizationWish;
 use berth_domain::name::{Handle, Title};
+use berth_store::idempotency_keys::Keep;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::answer::Created;
 use crate::control::organizations::Organization;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{Authenticated, JsonBody};
+use crate::repeats::{RepeatHeader, Repeats, created};
 
 /// An organization that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,7 +23,7 @@ pub(crate) struct CreateOrganization {
 }
 
 declare_errors!(
-    Errors for Native: [groups::CALLER, groups::PERSON, groups::BODY],
+    Errors for Native: [groups::CALLER, groups::PERSON, groups::BODY, groups::REPEATS],
     OperatorRequired, NameTaken,
 );
 
@@ -33,16 +34,21 @@ declare_errors!(
     operation_id = "organizations_create",
     tag = "organizations",
     security(("bearer" = []), ("sign_in" = [])),
+    params(RepeatHeader),
     request_body = CreateOrganization,
     responses((status = 201, description = "The organization.", body = Organization), Errors)
 )]
 #[post("/api/v1/organizations")]
 pub(crate) async fn create(
     caller: Authenticated,
+    repeats: Repeats,
     body: JsonBody<CreateOrganization>,
-) -> Result<Created<Organization>, Failure> {
-    let CreateOrganization { name, title } = body.read().await?;
+) -> Result<HttpResponse, Failure> {
+    let (CreateOrganization { name, title }, digest) = body.read_with_digest().await?;
     let wish = OrganizationWish { name, title };
-    let made = caller.auth.create_organization(caller.caller(), wish).await?;
-    Ok(Created(made.into()))
+    let make = async |keep: &Keep<'_, _>| caller.auth.create_organization(caller.caller(), wish, keep).await;
+    repeats
+        .of(&caller, &[&digest])
+        .answer(created::<_, Organization>, make)
+        .await
 }

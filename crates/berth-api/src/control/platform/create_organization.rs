@@ -1,16 +1,18 @@
 //! `POST /api/v1/platform/organizations`
 
-use actix_web::post;
+use actix_web::{HttpResponse, post};
+use berth_auth::invitations::Invited;
 use berth_auth::organizations::OrganizationWish;
 use berth_domain::name::{Email, Handle, Title};
+use berth_store::idempotency_keys::Keep;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answer::Created;
 use crate::control::invitations::CreatedInvitation;
 use crate::control::organizations::Organization;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{JsonBody, Operating};
+use crate::repeats::{RepeatHeader, Repeats, created};
 
 /// An organization that is wanted, and who is to own it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -34,7 +36,16 @@ pub(crate) struct OrganizationFor {
     invitation: Option<CreatedInvitation>,
 }
 
-declare_errors!(Errors for Native: [groups::CALLER, groups::OPERATOR, groups::BODY], NameTaken);
+impl From<(berth_store::organizations::Organization, Option<Invited>)> for OrganizationFor {
+    fn from((made, invited): (berth_store::organizations::Organization, Option<Invited>)) -> Self {
+        Self {
+            organization: made.into(),
+            invitation: invited.map(CreatedInvitation::from),
+        }
+    }
+}
+
+declare_errors!(Errors for Native: [groups::CALLER, groups::OPERATOR, groups::BODY, groups::REPEATS], NameTaken);
 
 /// Make an organization for somebody
 ///
@@ -43,26 +54,31 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::OPERATOR, groups::BO
     operation_id = "platform_create_organization",
     tag = "platform",
     security(("bearer" = []), ("sign_in" = [])),
+    params(RepeatHeader),
     request_body = CreateOrganizationFor,
     responses((status = 201, description = "The organization.", body = OrganizationFor), Errors)
 )]
 #[post("/api/v1/platform/organizations")]
 pub(crate) async fn create_organization(
     caller: Operating,
+    repeats: Repeats,
     body: JsonBody<CreateOrganizationFor>,
-) -> Result<Created<OrganizationFor>, Failure> {
-    let CreateOrganizationFor {
-        name,
-        title,
-        owner_email,
-    } = body.read().await?;
-    let wish = OrganizationWish { name, title };
-    let (made, invited) = caller
-        .auth
-        .create_organization_for(caller.proof(), wish, &owner_email)
-        .await?;
-    Ok(Created(OrganizationFor {
-        organization: made.into(),
-        invitation: invited.map(CreatedInvitation::from),
-    }))
+) -> Result<HttpResponse, Failure> {
+    let (wanted, digest) = body.read_with_digest().await?;
+    let wish = OrganizationWish {
+        name: wanted.name,
+        title: wanted.title,
+    };
+    let owner = wanted.owner_email;
+    let make = async |keep: &Keep<'_, _>| {
+        let operator = caller.proof();
+        caller
+            .auth
+            .create_organization_for(operator, wish, &owner, keep)
+            .await
+    };
+    repeats
+        .of(&caller, &[&digest])
+        .answer(created::<_, OrganizationFor>, make)
+        .await
 }

@@ -1,18 +1,25 @@
 //! `POST /api/v1/organizations/{organization_id}/projects/{project_id}/models/{name}/versions`
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post};
 use berth_domain::access::can;
 use berth_domain::name::Handle;
-use berth_serving::uploads::Incoming;
+use berth_serving::uploads::{Accepted, Incoming};
+use berth_store::idempotency_keys::Keep;
+use chrono::TimeDelta;
 
 use crate::control::paths::ProjectPath;
 use crate::control::versions::VersionWithFiles;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InPath, InProject, Upload, UploadQuery};
+use crate::repeats::{RepeatHeader, Repeats};
 use crate::request::RequestContext;
 
+/// What has come in whole is judged and stored in this time, or was left behind by a process that died.
+const PATIENCE: TimeDelta = TimeDelta::minutes(5);
+
 declare_errors!(
-    Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY, groups::UPLOAD],
+    Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY, groups::UPLOAD, groups::REPEATS],
 );
 
 /// Upload a version
@@ -20,6 +27,8 @@ declare_errors!(
 /// The body is the file itself: a `.onnx` graph, or a `.zip` or `.tar.gz` of a folder. It is judged while the client
 /// waits; what is accepted becomes a version in the state `checking`, and `ready` or `failed` once a runner has tried
 /// it. Makes the model if it is not there. The same files again give the version that is there (200).
+///
+/// Under an `idempotency-key`, a request is the same when its address, the name of the file and the bytes are.
 #[utoipa::path(
     operation_id = "versions_upload",
     tag = "models",
@@ -27,6 +36,7 @@ declare_errors!(
     params(
         ProjectPath,
         UploadQuery,
+        RepeatHeader,
         ("name" = Handle, Path, description = "The name of the model."),
         ("content-disposition" = Option<String>, Header, description = "The name of the file, instead of the query."),
         ("content-digest" = Option<String>, Header, description = "What the bytes must have: `sha-256=:…:` (RFC 9530)."),
@@ -44,8 +54,10 @@ pub(crate) async fn upload(
     caller: InProject<can::ModelsWrite>,
     context: RequestContext,
     name: InPath<Handle>,
+    repeats: Repeats,
     upload: Upload,
 ) -> Result<HttpResponse, Failure> {
+    let recheck = upload.recheck.clone();
     let incoming = Incoming {
         file_name: upload.file_name.clone().unwrap_or_default(),
         digest: upload.digest,
@@ -53,11 +65,26 @@ pub(crate) async fn upload(
         traceparent: context.traceparent().map(str::to_owned),
         body: upload.bytes(),
     };
-    let received = caller.uploads.receive(caller.proof(), &name.0, incoming).await?;
-    let mut answer = if received.is_new {
-        HttpResponse::Created()
-    } else {
-        HttpResponse::Ok()
+    // A request is known once its body is there: until then nothing has happened that a repetition could do twice.
+    let upload = caller.uploads.receive(caller.proof(), incoming).await?;
+    recheck.run().await?;
+    let digest = upload.digest().to_string();
+    let repeats = repeats
+        .patience(PATIENCE)
+        .of(&caller, &[upload.file_name(), &digest]);
+    let make = async |keep: &Keep<'_, _>| {
+        let access = caller.proof();
+        caller.uploads.accept(access, &name.0, upload, keep).await
     };
-    Ok(answer.json(VersionWithFiles::new(received.version, received.files)))
+    repeats.answer(show, make).await
+}
+
+fn show(accepted: &Accepted) -> (StatusCode, VersionWithFiles) {
+    let status = if accepted.is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let Accepted { version, files, .. } = accepted.clone();
+    (status, VersionWithFiles::new(version, files))
 }

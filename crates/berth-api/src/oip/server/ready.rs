@@ -6,7 +6,6 @@ use berth_wire::oip::ServerReady;
 
 use crate::errors::{Code, Failure, declare_errors};
 use crate::extract::Public;
-use crate::operations::health::ready::parts;
 
 declare_errors!(Errors for Oip: [], Unavailable);
 
@@ -21,7 +20,7 @@ declare_errors!(Errors for Oip: [], Unavailable);
 )]
 #[get("/v2/health/ready")]
 pub(crate) async fn show(public: Public) -> Result<Json<ServerReady>, Failure> {
-    if parts(&public).await.iter().all(|part| part.ready) {
+    if public.parts().await.iter().all(|part| part.ready) {
         Ok(Json(ServerReady { ready: true }))
     } else {
         Err(Failure::of(Code::Unavailable))

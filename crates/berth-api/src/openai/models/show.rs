@@ -4,15 +4,14 @@ use actix_web::web::Json;
 use actix_web::{HttpRequest, get};
 use berth_wire::openai::Model;
 
-use crate::errors::{Failure, declare_errors, groups, model_not_found};
+use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::Calling;
-use crate::openai::models::model;
 
 declare_errors!(Errors for OpenAi: [groups::CALLER, groups::CALLING], ModelNotFound);
 
 /// Show a model that the key may call
 ///
-/// By its name, as in requests.
+/// By its name as in requests, so also `name@2` for one version.
 #[utoipa::path(
     operation_id = "models_show_callable",
     tag = "inference",
@@ -23,9 +22,12 @@ declare_errors!(Errors for OpenAi: [groups::CALLER, groups::CALLING], ModelNotFo
 #[get("/v1/models/{model}")]
 pub(crate) async fn show(caller: Calling, request: HttpRequest) -> Result<Json<Model>, Failure> {
     let name = request.match_info().query("model");
-    let listings = caller.inference.router().list(caller.key()).await?;
-    let found = listings.iter().find(|listing| listing.name.as_str() == name);
-    found
-        .map(|listing| Json(model(listing)))
-        .ok_or_else(|| model_not_found(name))
+    let router = caller.inference.router();
+    let target = router.resolve(caller.key(), name, None).await?;
+    let callable = target.callable();
+    Ok(Json(Model::new(
+        name,
+        callable.created_at.timestamp(),
+        callable.organization_name.as_str(),
+    )))
 }
