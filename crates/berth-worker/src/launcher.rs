@@ -204,6 +204,12 @@ impl Launcher {
             .kill_on_drop(true)
             .spawn()
             .map_err(launch("starting the runner"))?;
+        // When memory runs out, a model goes before the node and everything else on the machine.
+        if let Some(pid) = child.id()
+            && let Err(error) = fs::write(format!("/proc/{pid}/oom_score_adj"), "1000")
+        {
+            tracing::warn!(%error, pid, "a runner is not the first to go when memory runs out");
+        }
         Ok((child, lifeline))
     }
 }

@@ -96,7 +96,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         waits: options::waits(config),
         drain_timeout: config.worker.drain_timeout.get(),
     });
-    let control = Control::new(launcher, cache, board.clone(), Arc::clone(&clock));
+    let proof_timeout = config.worker.proof_timeout.get();
+    let control = Control::new(launcher, cache, board.clone(), Arc::clone(&clock), proof_timeout);
     let record = options::worker_record(config, id, &report, sockets.control_address(), clock.now());
     tracing::info!(worker.id = %id, library = %report.library_version, sandbox = %report.sandbox, "joining the fleet");
 

@@ -26,14 +26,19 @@ use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
 
 use super::board::{Board, Entry};
+use super::replica::UNFETCHED;
 use crate::launcher::{Error, Launcher, Order, Running};
 use crate::measure::Purpose;
+use crate::resident;
 
 /// Proofs at once: each holds a whole model beside those that serve.
 const PROOFS_AT_ONCE: usize = 1;
 
 /// How long a proof may run when its caller names no deadline.
 const LONGEST_PROOF: Duration = Duration::from_mins(10);
+
+/// Which part of its caller's patience a proof waits for its turn.
+const WAITING_SHARE: u32 = 3;
 
 /// How long a runner may take to end after a proof; it has nothing left to do.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -45,12 +50,21 @@ pub(super) struct Control {
     board: Board,
     clock: Arc<dyn Clock>,
     proofs: Semaphore,
+    /// How long a model may run on made-up inputs.
+    proof_timeout: Duration,
     names: AtomicU64,
 }
 
 impl Control {
-    pub(super) fn new(launcher: Launcher, cache: Cache, board: Board, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        launcher: Launcher,
+        cache: Cache,
+        board: Board,
+        clock: Arc<dyn Clock>,
+        proof_timeout: Duration,
+    ) -> Self {
         Self {
+            proof_timeout,
             launcher,
             cache,
             board,
@@ -73,12 +87,22 @@ impl Control {
             .context("the control service can serve no longer")
     }
 
-    async fn prove_version(&self, asked: Asked) -> Result<ProveVersionResponse, Status> {
-        let folder = self
-            .cache
-            .materialize(asked.organization, &asked.files)
-            .await
-            .map_err(|error| unavailable("the model's files could not be fetched", error))?;
+    /// Proves what is `asked` until `end`. What is the node's own trouble says nothing about the model: whoever asks tries
+    /// again, here or elsewhere.
+    async fn prove_version(&self, asked: Asked, end: Instant) -> Result<ProveVersionResponse, Status> {
+        let fetched = self.cache.materialize(asked.organization, &asked.files);
+        let folder = match tokio::time::timeout_at(end.into(), fetched).await {
+            Ok(Ok(folder)) => folder,
+            Ok(Err(error)) if error.is_transient() => {
+                return Err(unavailable("the model's files could not be fetched", error));
+            }
+            Ok(Err(error)) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::warn!(error, "a version's files cannot be had");
+                return Ok(refusal(UNFETCHED.to_owned()));
+            }
+            Err(_) => return Err(Status::unavailable("the model's files were not fetched in time")),
+        };
         let name = format!("proof-{}", self.names.fetch_add(1, Ordering::Relaxed));
         let order = Order {
             name: &name,
@@ -87,17 +111,16 @@ impl Control {
             threads: None,
             purpose: Purpose::Proof,
         };
-        let running = match self.launcher.start(order).await {
-            Ok(running) => running,
-            // The node's own trouble says nothing about the model: whoever asks tries again, here or elsewhere.
-            Err(error @ Error::Launch { .. }) => {
-                return Err(unavailable("no runner could be started", error));
+        let loaded_and_run = async {
+            match self.launcher.start(order).await {
+                Ok(running) => prove(running, self.proof_timeout).await,
+                Err(error @ Error::Launch { .. }) => Err(unavailable("no runner could be started", error)),
+                Err(error) => Ok(refusal(error.to_string())),
             }
-            Err(error) => return Ok(refusal(error.to_string())),
         };
-        let answer = prove(running).await;
+        let answer = tokio::time::timeout_at(end.into(), loaded_and_run).await;
         drop(folder);
-        answer
+        answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the version was not proved in time")))
     }
 
     /// How long the caller waits.
@@ -121,13 +144,12 @@ impl Worker for Control {
         let version = request.version.clone();
         let asked = Asked::read(request).map_err(|error| Status::invalid_argument(format!("{error:#}")))?;
         let begun = Instant::now();
-        let proof = async {
-            let _turn = self.proofs.acquire().await;
-            self.prove_version(asked).await
+        // Waiting for others says nothing about this model, and must leave it time.
+        let turn = tokio::time::timeout(patience / WAITING_SHARE, self.proofs.acquire());
+        let Ok(Ok(_turn)) = turn.await else {
+            return Err(Status::unavailable("the worker proves other versions"));
         };
-        let answer = tokio::time::timeout(patience, proof).await;
-        let answer =
-            answer.map_err(|_| Status::deadline_exceeded("the version was not proved in time"))??;
+        let answer = self.prove_version(asked, begun + patience).await?;
         tracing::info!(
             version.id = version,
             ok = answer.ok,
@@ -180,31 +202,39 @@ fn file(file: File) -> anyhow::Result<ModelFile> {
     })
 }
 
-/// Lets the runner prove its model and ends it. A runner that crashes has answered too: the model is not usable.
-async fn prove(mut running: Running) -> Result<ProveVersionResponse, Status> {
-    let asked = ask(running.address());
+/// Lets the runner prove its model and ends it. A runner that crashes has answered too: the model is not usable. So has one
+/// that does not come to an end.
+async fn prove(mut running: Running, patience: Duration) -> Result<ProveVersionResponse, Status> {
+    let asked = tokio::time::timeout(patience, ask(running.address()));
     tokio::select! {
         // What the runner says counts, even when it ends right after.
         biased;
         answered = asked => match answered {
-            Ok(proof) => {
+            Ok(Ok(proof)) => {
                 let ready = running.ready().clone();
+                // What runs took is not given back at once; a model that answers takes it again.
+                let after = running.pid().and_then(|pid| resident::of(pid).ok()).unwrap_or(0);
                 running.stop(STOP_PATIENCE).await;
                 Ok(ProveVersionResponse {
                     ok: proof.ok,
                     reason: proof.reason,
                     warnings: proof.warnings,
-                    resident_bytes: ready.resident_bytes,
+                    resident_bytes: ready.resident_bytes.max(after),
                     load_us: ready.load_us,
                     run_us: proof.run_us,
                 })
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 // Most likely it has crashed; if it has not, the connection broke, which is not the model's fault.
                 match tokio::time::timeout(STOP_PATIENCE, running.ended()).await {
                     Ok(ended) => Ok(crashed(&ended)),
                     Err(_) => Err(error),
                 }
+            }
+            Err(_) => {
+                running.stop(Duration::ZERO).await;
+                let seconds = patience.as_secs();
+                Ok(refusal(format!("The model did not come to an end on made-up inputs within {seconds} s.")))
             }
         },
         ended = wait(&mut running) => Ok(crashed(&ended)),

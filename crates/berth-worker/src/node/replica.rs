@@ -13,7 +13,7 @@ use crate::launcher::{Error, Launcher, Order, Running};
 use crate::measure::Purpose;
 
 /// What a tenant is told when the artifact store does not give the files.
-const UNFETCHED: &str = "The model's files could not be fetched from the artifact store.";
+pub(super) const UNFETCHED: &str = "The model's files could not be fetched from the artifact store.";
 
 /// After so many runners in a row that failed or crashed, the replica is said to have failed until it answers again.
 const SAID_AFTER: u32 = 3;

@@ -78,6 +78,41 @@ pub(crate) fn spinner() -> Model {
     )
 }
 
+/// A model that never comes to an end, whatever it is given.
+pub(crate) fn endless() -> Model {
+    use crate::graph::{BOOL, FLOAT, INT64, graph, graph_attribute, initializer, model, node, tensor};
+    let body = graph(
+        &[
+            node("Identity", &["going"], &["go_on"]),
+            node("Sin", &["value"], &["next"]),
+        ],
+        &[],
+        &[
+            tensor("turn", INT64, &[]),
+            tensor("going", BOOL, &[]),
+            tensor("value", FLOAT, &[]),
+        ],
+        &[tensor("go_on", BOOL, &[]), tensor("next", FLOAT, &[])],
+    );
+    let spin = node("Loop", &["forever", "yes", "start"], &["end"]);
+    let bytes = model(&graph(
+        &[spin.message(5, &graph_attribute("body", &body))],
+        &[
+            initializer("yes", BOOL, &[], &[1]),
+            initializer("forever", INT64, &[], &i64::MAX.to_le_bytes()),
+        ],
+        &[tensor("start", FLOAT, &[])],
+        &[tensor("end", FLOAT, &[])],
+    ));
+    written(
+        &bytes,
+        tensors(
+            vec![spec("start", Datatype::Fp32, vec![])],
+            vec![spec("end", Datatype::Fp32, vec![])],
+        ),
+    )
+}
+
 /// A file that is no graph.
 pub(crate) fn broken() -> Model {
     written(b"this is not a graph", tensors(Vec::new(), Vec::new()))

@@ -340,30 +340,70 @@ async fn version_that_cannot_be_loaded_fails_its_proof_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn proof_without_files_is_the_nodes_trouble_and_not_the_models() {
+async fn version_whose_files_the_store_does_not_have_fails_its_proof() {
     let site = Site::new().await;
     let (_node, worker) = site.node().await;
-    let status = control(&worker)
+    let answer = control(&worker)
         .await
         .prove(proof(&site, &models::broken()))
         .await;
-    assert_eq!(status.expect_err("no answer").code(), tonic::Code::Unavailable);
+    let answer = answer.expect("an answer").into_inner();
+    assert!(
+        !answer.ok && answer.reason.contains("could not be fetched"),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn proof_that_spins_ends_with_its_deadline() {
+async fn version_that_never_comes_to_an_end_fails_and_lets_others_be_proved() {
     let site = Site::new().await;
-    let spinner = models::spinner();
-    site.publish(&spinner).await;
+    let (endless, minilm) = (models::endless(), models::minilm());
+    for model in [&endless, &minilm] {
+        site.publish(model).await;
+    }
+    let mut command = site.command();
+    command.env("BERTH_WORKER__PROOF_TIMEOUT", "2s");
+    let (_node, worker) = site.node_of(&mut command).await;
+    let mut control = control(&worker).await;
+    let answer = control.prove(proof(&site, &endless)).await;
+    let answer = answer.expect("an answer").into_inner();
+    assert!(!answer.ok);
+    assert_eq!(
+        answer.reason,
+        "The model did not come to an end on made-up inputs within 2 s."
+    );
+    let answer = control.prove(proof(&site, &minilm)).await;
+    assert!(answer.expect("an answer").into_inner().ok);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proof_that_gets_no_turn_is_the_nodes_trouble_and_not_the_models() {
+    let site = Site::new().await;
+    let endless = models::endless();
+    site.publish(&endless).await;
     let (_node, worker) = site.node().await;
-    let mut request = proof(&site, &spinner);
-    request.deadline_unix_ms = 1;
-    let status = control(&worker)
+    let first = tokio::spawn({
+        let (mut control, request) = (control(&worker).await, proof(&site, &endless));
+        async move { control.prove(request).await }
+    });
+    let sockets = || std::fs::read_dir(site.sockets()).into_iter().flatten().flatten();
+    let proving = || {
+        sockets().any(|node| {
+            let files = std::fs::read_dir(node.path()).into_iter().flatten().flatten();
+            files
+                .into_iter()
+                .any(|file| file.file_name().to_string_lossy().starts_with("proof-"))
+        })
+    };
+    wait_until(LIMIT, || async { proving() })
         .await
-        .prove(request)
-        .await
-        .expect_err("no answer");
-    assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        .expect("the first is proved");
+    let mut second = proof(&site, &endless);
+    second.deadline_unix_ms = 1;
+    let status = control(&worker).await.prove(second).await.expect_err("no answer");
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    assert_eq!(status.message(), "the worker proves other versions");
+    first.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
