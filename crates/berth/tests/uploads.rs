@@ -8,23 +8,29 @@ use anyhow::{Context as _, Result, bail};
 use berth_artifacts::{ArtifactStore, Staging, store};
 use berth_coordination::Fleet;
 use berth_coordination::memory::Memory;
-use berth_domain::access::{Caller, Person, ProjectAccess, can};
+use berth_domain::access::{Caller, KeyIdentity, Person, ProjectAccess, can};
+use berth_domain::address::AddressList;
 use berth_domain::clock::{Clock as _, SystemClock};
+use berth_domain::creator::Creator;
 use berth_domain::digest::Sha256;
-use berth_domain::id::{OrganizationId, ProjectId, SessionId, UserId};
+use berth_domain::id::{ApiKeyId, MembershipId, OrganizationId, ProjectId, SessionId, UserId};
 use berth_domain::manifest::Task;
 use berth_domain::model::{ModelFile, VersionState};
 use berth_domain::name::Handle;
-use berth_domain::permission::{Permission, PermissionSet};
+use berth_domain::permission::{BuiltinRole, Permission, PermissionSet};
 use berth_domain::random::{Random, SystemRandom};
 use berth_domain::secret::Secret;
 use berth_serving::Surroundings;
 use berth_serving::gate::{Gate, Limits, Options};
-use berth_serving::uploads::{Accepted, Error, Incoming, Uploads};
+use berth_serving::uploads::{Accepted, Ended, Error, Incoming, Uploads};
 use berth_store::Store;
-use berth_store::organizations::NewOrganization;
+use berth_store::api_keys::NewApiKey;
+use berth_store::idempotency_keys::Keep;
+use berth_store::memberships::NewMembership;
+use berth_store::organizations::{NewOrganization, Suspender};
 use berth_store::page::{Order, Page};
 use berth_store::projects::NewProject;
+use berth_store::roles::GivenRole;
 use berth_store::system::versions::Outcome;
 use berth_store::users::NewUser;
 use berth_test_support::TestDatabase;
@@ -104,7 +110,12 @@ impl Case {
             limit_bytes: 200 << 20,
             traceparent: None,
         };
-        Ok(self.uploads.receive(&self.access, &name, incoming).await)
+        let upload = match self.uploads.receive(&self.access, incoming).await {
+            Ok(upload) => upload,
+            Err(error) => return Ok(Err(error)),
+        };
+        let keep = Keep::nothing();
+        Ok(self.uploads.accept(&self.access, &name, upload, &keep).await)
     }
 
     fn organization(&self) -> OrganizationId {
@@ -185,6 +196,18 @@ async fn tenant(store: &Store) -> Result<ProjectAccess<can::ModelsWrite>> {
                 name: "main".parse()?,
                 title: "Main".parse()?,
                 cors_origins: Vec::new(),
+                created_at: clock.now(),
+            },
+        )
+        .await?;
+    tx.memberships()
+        .insert(
+            organization,
+            &NewMembership {
+                id: MembershipId::new(&clock, &random),
+                project: None,
+                user,
+                role: GivenRole::Builtin(BuiltinRole::Owner),
                 created_at: clock.now(),
             },
         )
@@ -346,5 +369,143 @@ async fn uploads_that_do_not_come_whole_leave_nothing() -> Result<()> {
     let right = Some(Sha256::of(&graph));
     let body = stream::iter([Ok(graph)]).boxed();
     assert!(case.receive("iris", "a.onnx", body, right).await?.is_ok());
+    Ok(())
+}
+
+/// What may end while an upload is on its way.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Key,
+    Membership,
+    Project,
+    ProjectForNow,
+    OrganizationForNow,
+}
+
+impl Case {
+    /// The project's access by a key that is made for it.
+    async fn by_key(&self) -> Result<(ApiKeyId, ProjectAccess<can::ModelsWrite>)> {
+        let (organization, project) = (self.organization(), self.access.project());
+        let scopes: PermissionSet = [Permission::ModelsWrite].into_iter().collect();
+        let key = ApiKeyId::new(&SystemClock, &SystemRandom);
+        let maker = self.access.caller().user().context("a person")?;
+        let mut tx = self.store.tenant(organization).await?;
+        tx.api_keys()
+            .insert(
+                organization,
+                &NewApiKey {
+                    id: key,
+                    project,
+                    service_account: None,
+                    title: "Uploader".parse()?,
+                    scopes: scopes.clone(),
+                    models: None,
+                    addresses: AddressList::default(),
+                    created_by: Creator::User(maker),
+                    created_at: SystemClock.now(),
+                    expires_at: None,
+                },
+            )
+            .await?;
+        tx.commit().await?;
+        let identity = KeyIdentity {
+            key,
+            organization,
+            project,
+            service_account: None,
+            scopes: scopes.clone(),
+            models: None,
+            origins: Vec::new(),
+        };
+        let caller = Caller::Key(Arc::new(identity));
+        let access = ProjectAccess::vouch(organization, project, caller, scopes).context("may upload")?;
+        Ok((key, access))
+    }
+
+    async fn end(&self, end: End, key: ApiKeyId) -> Result<()> {
+        let (organization, project, now) = (self.organization(), self.access.project(), SystemClock.now());
+        let mut tx = self.store.tenant(organization).await?;
+        let ended = match end {
+            End::Key => tx.api_keys().revoke(organization, key, now).await?,
+            End::Membership => {
+                let user = self.access.caller().user().context("a person")?;
+                let held = tx.memberships().of_user(organization, user).await?;
+                let membership = held.first().context("belongs there")?.membership.id;
+                tx.memberships().remove(organization, membership).await?
+            }
+            End::Project => tx.projects().delete(organization, project, now).await?,
+            End::ProjectForNow => tx.projects().suspend(organization, project, now).await?,
+            End::OrganizationForNow => {
+                tx.organizations()
+                    .suspend(organization, Suspender::Owner, now)
+                    .await?
+            }
+        };
+        anyhow::ensure!(ended, "nothing was ended");
+        Ok(tx.commit().await?)
+    }
+}
+
+#[tokio::test]
+async fn upload_whose_permission_ends_while_it_comes_in_leaves_nothing() -> Result<()> {
+    for (end, by_key, expected) in [
+        (End::Key, true, Ended::Key),
+        (End::Membership, false, Ended::Permission),
+        (End::Project, false, Ended::Place),
+        (End::Project, true, Ended::Place),
+        (End::ProjectForNow, true, Ended::ProjectSuspended),
+        (End::OrganizationForNow, false, Ended::OrganizationSuspended),
+    ] {
+        let case = Case::new().await?;
+        let (key, keyed) = case.by_key().await?;
+        let access = if by_key { &keyed } else { &case.access };
+        let graph = Bytes::from(onnx::adder());
+        let (first, second) = (graph.slice(..50), graph.slice(50..));
+        // Half of it is there when the permission ends; then the rest comes.
+        let body = stream::once(async { io::Result::Ok(first) }).chain(stream::once(async {
+            case.end(end, key).await.map_err(io::Error::other)?;
+            Ok(second)
+        }));
+        let incoming = Incoming {
+            body: body.boxed_local(),
+            file_name: "a.onnx".to_owned(),
+            digest: None,
+            limit_bytes: 1 << 20,
+            traceparent: None,
+        };
+        let upload = case.uploads.receive(access, incoming).await?;
+        let answer = case
+            .uploads
+            .accept(access, &"iris".parse()?, upload, &Keep::nothing())
+            .await;
+        assert!(
+            matches!(&answer, Err(Error::Ended(ended)) if *ended == expected),
+            "{end:?}: {answer:?}"
+        );
+        assert_eq!(case.kept()?, (0, 0), "{end:?}");
+        assert_eq!(case.models().await?, Vec::<String>::new(), "{end:?}");
+        assert_eq!(case.queued().await?, 0, "{end:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn permitted_key_uploads() -> Result<()> {
+    let case = Case::new().await?;
+    let (_, access) = case.by_key().await?;
+    let incoming = Incoming {
+        body: stream::iter([Ok(Bytes::from(onnx::adder()))]).boxed(),
+        file_name: "a.onnx".to_owned(),
+        digest: None,
+        limit_bytes: 1 << 20,
+        traceparent: None,
+    };
+    let upload = case.uploads.receive(&access, incoming).await?;
+    let name: Handle = "iris".parse()?;
+    let accepted = case
+        .uploads
+        .accept(&access, &name, upload, &Keep::nothing())
+        .await?;
+    assert!(accepted.is_new);
     Ok(())
 }
