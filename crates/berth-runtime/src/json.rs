@@ -37,7 +37,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn new(path: String, Fields(fields): Fields<'a>) -> Result<Self, Failure> {
+    fn new(path: String, Fields { fields, beyond }: Fields<'a>) -> Result<Self, Failure> {
         let object = Self { path, fields };
         for (index, (name, _)) in object.fields.iter().enumerate() {
             if object.fields[..index].iter().any(|(earlier, _)| earlier == name) {
@@ -49,7 +49,17 @@ impl<'a> Object<'a> {
                 ));
             }
         }
-        Ok(object)
+        match beyond {
+            None => Ok(object),
+            // No object has so many, so one of them is unknown, and looking through all of them would take long.
+            Some(name) => Err(object.unknown(&name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let field = self.path_of(name);
+        let message = format!("There is no field `{field}`.");
+        Failure::of(Code::UnknownParameter, field, message)
     }
 
     /// Where a field of this object stands in the body.
@@ -80,14 +90,7 @@ impl<'a> Object<'a> {
     pub(crate) fn finish(self) -> Result<(), Failure> {
         match self.fields.first() {
             None => Ok(()),
-            Some((name, _)) => {
-                let field = self.path_of(name);
-                Err(Failure::of(
-                    Code::UnknownParameter,
-                    &field,
-                    format!("There is no field `{field}`."),
-                ))
-            }
+            Some((name, _)) => Err(self.unknown(name)),
         }
     }
 }
@@ -122,7 +125,14 @@ pub(crate) fn wrong_type(path: &str, wanted: &str) -> Failure {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// Most fields of an object. Each is compared with all others.
+const FIELDS_LIMIT: usize = 64;
+
+struct Fields<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The first field beyond the limit; what follows is not kept.
+    beyond: Option<Cow<'a, str>>,
+}
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -137,10 +147,15 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = Vec::new();
+                let mut beyond = None;
                 while let Some((Text(name), value)) = map.next_entry()? {
-                    fields.push((name, value));
+                    if fields.len() < FIELDS_LIMIT {
+                        fields.push((name, value));
+                    } else {
+                        beyond.get_or_insert(name);
+                    }
                 }
-                Ok(Fields(fields))
+                Ok(Fields { fields, beyond })
             }
         }
 
@@ -184,6 +199,23 @@ mod tests {
         assert_eq!(
             (failure.code, failure.param.as_deref()),
             (Code::UnknownParameter, Some("a"))
+        );
+    }
+
+    #[test]
+    fn field_beyond_those_that_any_object_has_is_unknown() {
+        let body = |count: usize| {
+            let fields: Vec<_> = (0..count).map(|index| format!("\"f{index}\":1")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        assert!(Object::body(body(FIELDS_LIMIT).as_bytes()).is_ok());
+        let unknown = (Code::UnknownParameter, Some(format!("f{FIELDS_LIMIT}")));
+        assert_eq!(code(body(FIELDS_LIMIT + 1).as_bytes()), unknown);
+        // Far more cost no more than reading them.
+        assert_eq!(code(body(200_000).as_bytes()), unknown);
+        assert_eq!(
+            code(body(100).replace('}', "").as_bytes()),
+            (Code::InvalidJson, None)
         );
     }
 
