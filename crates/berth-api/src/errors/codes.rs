@@ -533,7 +533,8 @@ mod tests {
                 code.status(),
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
             );
-            if passes {
+            // This one does not pass by itself: the deployment has to be mended first.
+            if passes && code != Code::ModelFailedToLoad {
                 assert!(matches!(code.retry(), Retry::After(_)), "{}", code.as_str());
             }
         }
