@@ -84,13 +84,12 @@ async fn many_at_once_make_one_key() {
     let answers = join_all((0..12).map(|_| send(&house, &path, &tenant.token, "one", &body))).await;
     let mut made = Vec::new();
     for answer in answers {
-        match answer.status.as_u16() {
-            201 => made.push(answer.body),
-            _ => {
-                let refused = answer.refused(409, "idempotency_key_in_use");
-                assert_eq!(refused.header("x-should-retry"), Some("true"));
-                assert!(refused.header("retry-after").is_some());
-            }
+        if answer.status.as_u16() == 201 {
+            made.push(answer.body);
+        } else {
+            let refused = answer.refused(409, "idempotency_key_in_use");
+            assert_eq!(refused.header("x-should-retry"), Some("true"));
+            assert!(refused.header("retry-after").is_some());
         }
     }
     let again = send(&house, &path, &tenant.token, "one", &body).await;
@@ -250,11 +249,8 @@ async fn everything_that_takes_a_key_answers_again() {
         (format!("{project}/invitations"), &tenant.token, &guest),
         (format!("{project}/service-accounts"), &tenant.token, &named),
         (format!("{project}/api-keys"), &tenant.token, &key_body()),
-        (
-            format!("{project}/models"),
-            &tenant.token,
-            &json!({"name": "fresh"}),
-        ),
+        (models, &tenant.token, &json!({"name": "fresh"})),
+        (format!("{project}/deployments"), &tenant.token, &deployed),
     ] {
         let first = send(&house, &path, credential, "one", body).await;
         assert_eq!(first.status.as_u16(), 201, "{path}: {first:?}");
