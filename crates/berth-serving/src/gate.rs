@@ -19,6 +19,10 @@ use serde::{Deserialize, Serialize};
 
 pub use parent::{Error, Gate, Options};
 
+/// What a single graph is called in its folder, whatever it was called when it was sent: the same bytes are the same
+/// version.
+const GRAPH_NAME: &str = "model.onnx";
+
 /// What the child is asked, as JSON on its standard input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

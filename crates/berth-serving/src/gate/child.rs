@@ -6,13 +6,10 @@ use std::path::Path;
 
 use berth_artifacts::archive;
 use berth_domain::model::ModelFile;
+use serde_json::Value;
 
-use super::{Refusal, Report, Task, Verdict};
+use super::{GRAPH_NAME, Refusal, Report, Task, Verdict};
 use crate::recognition::{self, Folder, Recognized};
-
-/// What a single graph is called in its folder, whatever it was called when it was sent: the same bytes are the same
-/// version.
-const GRAPH_NAME: &str = "model.onnx";
 
 /// Reads a [`Task`] from `input`, lets `enter` shut this process in, judges the upload, and writes the [`Verdict`] as one
 /// line to `output`.
@@ -53,7 +50,7 @@ fn inspect_folder(task: &Task, kind: archive::Kind) -> Result<Report, recognitio
     let unpacked = archive::unpack(&task.input, kind, &task.output, &task.limits.unpack).map_err(refused)?;
     let folder = Folder::unpacked(&unpacked.root, &unpacked.files);
     let found = recognition::recognize(&folder, &task.limits.graph)?;
-    Ok(report(found, unpacked.files, Some(&unpacked.root)))
+    report(found, unpacked.files, Some(&unpacked.root))
 }
 
 fn inspect_file(task: &Task) -> Result<Report, recognition::Error> {
@@ -69,16 +66,41 @@ fn inspect_file(task: &Task) -> Result<Report, recognition::Error> {
     // The output folder is empty, and so nothing lies beside the file.
     let folder = Folder::single(&task.input, &task.output, &file);
     let found = recognition::recognize(&folder, &task.limits.graph)?;
-    Ok(report(found, vec![file], None))
+    report(found, vec![file], None)
 }
 
-fn report(found: Recognized, files: Vec<ModelFile>, unpacked: Option<&Path>) -> Report {
-    Report {
+fn report(
+    found: Recognized,
+    files: Vec<ModelFile>,
+    unpacked: Option<&Path>,
+) -> Result<Report, recognition::Error> {
+    let report = Report {
         manifest: found.manifest,
         files,
         graphs: vec![found.graph],
         warnings: found.warnings,
         unpacked: unpacked.map(Path::to_owned),
+    };
+    // What the folder states comes from many files, whose formats can all write a zero character; no database keeps one.
+    let told = serde_json::to_value(&report).map_err(|error| recognition::Error::Io {
+        path: "the report".to_owned(),
+        source: error.into(),
+    })?;
+    if holds_zero(&told) {
+        let what = "a text that the folder states holds a zero character (U+0000)";
+        return Err(Refusal::new("manifest_invalid", what).into());
+    }
+    Ok(report)
+}
+
+fn holds_zero(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_zero),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| key.contains('\0') || holds_zero(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
-use super::{Limits, REFUSAL_CODES, Refusal, Report, Task, Verdict};
+use super::{GRAPH_NAME, Limits, REFUSAL_CODES, Refusal, Report, Task, Verdict};
 
 /// Most that the child may say.
 const ANSWER_BYTES: u64 = 32 << 20;
@@ -205,7 +205,13 @@ fn check(report: &Report, task: &Task) -> Result<(), Error> {
     };
     let Some(root) = &report.unpacked else {
         return match report.files.as_slice() {
-            [file] if file.digest == task.digest && file.size_bytes == task.size_bytes => Ok(()),
+            [file]
+                if file.path == GRAPH_NAME
+                    && file.digest == task.digest
+                    && file.size_bytes == task.size_bytes =>
+            {
+                Ok(())
+            }
             _ => unfit("the only file is not the one that was sent"),
         };
     };
@@ -242,6 +248,10 @@ fn too_slow() -> Refusal {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt as _;
+
+    use berth_domain::digest::Sha256;
+    use berth_domain::manifest::{Batching, Manifest};
+    use berth_domain::model::ModelFile;
 
     use super::*;
 
@@ -294,6 +304,43 @@ mod tests {
             r#"{"ok":{}}"#,
         ] {
             assert!(matches!(ended(0, answer, ""), Err(Error::Answer(_))), "{answer}");
+        }
+    }
+
+    #[test]
+    fn single_file_has_the_name_that_single_files_have() {
+        let task = Task {
+            input: "/staging/1".into(),
+            name: "my.onnx".to_owned(),
+            digest: Sha256::of(b"graph"),
+            size_bytes: 5,
+            output: "/work".into(),
+            limits: Limits::default(),
+            best_effort: false,
+        };
+        let report = |path: &str, bytes: &[u8]| Report {
+            manifest: Manifest {
+                task: berth_domain::manifest::Task::Tensors,
+                graph: path.to_owned(),
+                inputs: vec![],
+                outputs: vec![],
+                text_embedding: None,
+                batching: Batching::default(),
+                license: None,
+                guessed: vec![],
+            },
+            files: vec![ModelFile {
+                path: path.to_owned(),
+                digest: Sha256::of(bytes),
+                size_bytes: 5,
+            }],
+            graphs: vec![],
+            warnings: vec![],
+            unpacked: None,
+        };
+        assert!(check(&report("model.onnx", b"graph"), &task).is_ok());
+        for told in [report("../model.onnx", b"graph"), report("model.onnx", b"other")] {
+            assert!(matches!(check(&told, &task), Err(Error::Answer(_))), "{told:?}");
         }
     }
 
