@@ -44,17 +44,29 @@ impl Need {
             Self::Browser => &["chromium", "chromium-driver"],
         }
     }
+
+    /// The variable that names a server in its stead.
+    fn variable(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some(super::DATABASE_URL),
+            Self::Redis => Some(super::REDIS_URL),
+            Self::RabbitMq => Some(super::AMQP_URL),
+            Self::Browser => None,
+        }
+    }
 }
 
 /// Installs what is missing with apt as root on Debian; elsewhere fails and says what to install.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
-    let packages = missing(needs);
+    let needs: Vec<Need> = needs.iter().copied().filter(|need| !need.is_met()).collect();
+    let needs = needs.as_slice();
+    let packages = packages_of(needs);
     if packages.is_empty() {
         return Ok(());
     }
     let may_install = rustix::process::geteuid().is_root() && find_program("apt-get").is_some();
     if !may_install {
-        bail!("{}", advice(&packages));
+        bail!("{}", advice(needs));
     }
     eprintln!("Installing {}", packages.join(", "));
     let guard = ServiceGuard::raise()?;
@@ -63,36 +75,37 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     arguments.extend(&packages);
     apt(&arguments)?;
     drop(guard);
-    let still_missing = missing(needs);
+    let still_missing: Vec<Need> = needs.iter().copied().filter(|need| !need.is_met()).collect();
     if !still_missing.is_empty() {
         bail!(
             "installed {}, but it is not found; {}",
-            still_missing.join(", "),
+            packages_of(&still_missing).join(", "),
             advice(&still_missing)
         );
     }
     Ok(())
 }
 
-/// The Debian packages of what is not there.
-fn missing(needs: &[Need]) -> Vec<&'static str> {
-    needs
-        .iter()
-        .filter(|need| !need.is_met())
-        .flat_map(|need| need.packages())
-        .copied()
-        .collect()
+fn packages_of(needs: &[Need]) -> Vec<&'static str> {
+    needs.iter().flat_map(|need| need.packages()).copied().collect()
 }
 
-fn advice(packages: &[&str]) -> String {
+/// What somebody can do about what is missing. A server may also run elsewhere; a browser has to be here.
+fn advice(missing: &[Need]) -> String {
+    let packages = packages_of(missing);
+    let variables: Vec<_> = missing.iter().filter_map(|need| need.variable()).collect();
+    let elsewhere = if variables.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; or name a server that runs already, in {}",
+            variables.join(" and ")
+        )
+    };
     format!(
-        "install what is missing and try again: {} (Debian: `sudo apt-get install {}`; the services need not run), \
-         or name servers in {}, {} and {}",
+        "install what is missing and try again: {} (Debian: `sudo apt-get install {}`; no service need run){elsewhere}",
         packages.join(", "),
         packages.join(" "),
-        super::DATABASE_URL,
-        super::REDIS_URL,
-        super::AMQP_URL,
     )
 }
 
@@ -149,11 +162,25 @@ mod tests {
 
     #[test]
     fn the_advice_names_packages_and_variables() {
-        let text = advice(&["redis-server", "rabbitmq-server"]);
+        let text = advice(&[Need::Redis, Need::RabbitMq]);
         assert!(
             text.contains("apt-get install redis-server rabbitmq-server"),
             "{text}"
         );
-        assert!(text.contains("BERTH_TEST_REDIS_URL"), "{text}");
+        assert!(
+            text.contains("BERTH_TEST_REDIS_URL and BERTH_TEST_AMQP_URL"),
+            "{text}"
+        );
+        assert!(!text.contains("BERTH_TEST_DATABASE_URL"), "{text}");
+    }
+
+    #[test]
+    fn no_server_stands_in_for_a_browser() {
+        let text = advice(&[Need::Browser]);
+        assert!(
+            text.contains("apt-get install chromium chromium-driver"),
+            "{text}"
+        );
+        assert!(!text.contains("BERTH_TEST"), "{text}");
     }
 }
