@@ -157,4 +157,11 @@ async fn proxies_are_believed_only_when_trusted() {
     assert_eq!(trusting.send(ask(&trusting)).await.status.as_u16(), 200);
     let wary = House::with(|options| options.metrics_readers = reader()).await;
     assert_eq!(wary.send(ask(&wary)).await.status.as_u16(), 404);
+    // A proxy on this machine that nobody named must not lend its own address to the whole world.
+    let open = House::with(|options| {
+        options.metrics_readers = AddressList::new(vec!["127.0.0.0/8".parse().expect("a network")]);
+    })
+    .await;
+    assert_eq!(open.get("/metrics", "").await.status.as_u16(), 200);
+    assert_eq!(open.send(ask(&open)).await.status.as_u16(), 404);
 }

@@ -52,7 +52,8 @@ pub struct Http {
     /// could claim any address. The scheme that clients see is that of `http.public_url`; `X-Forwarded-Proto` is not read.
     #[schemars(with = "Vec<String>", example = ["10.0.0.0/8"])]
     pub trusted_proxies: Vec<IpNet>,
-    /// Networks from which `/metrics` may be read; an empty list admits everyone.
+    /// Networks from which `/metrics` may be read; an empty list admits everyone. It names models, which tenants name. Behind
+    /// a proxy that `http.trusted_proxies` does not name, nobody reads it.
     #[schemars(with = "Vec<String>")]
     pub metrics_readers: AddressList,
     /// Upper bounds on what clients send; more gets 413.
@@ -86,7 +87,7 @@ impl Default for Http {
             compression: true,
             documentation: true,
             trusted_proxies: Vec::new(),
-            metrics_readers: local_networks(),
+            metrics_readers: loopback(),
             body_limits: BodyLimits::default(),
             body_memory: Size::mib(512),
             requests_per_connection: 256,
@@ -96,16 +97,9 @@ impl Default for Http {
     }
 }
 
-/// This machine and the private networks.
-fn local_networks() -> AddressList {
-    let networks = [
-        "127.0.0.0/8",
-        "::1/128",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "fc00::/7",
-    ];
+/// This machine alone.
+fn loopback() -> AddressList {
+    let networks = ["127.0.0.0/8", "::1/128"];
     AddressList::new(
         networks
             .iter()
