@@ -32,10 +32,20 @@ async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
         house.get("/v1/models/sum", &key).await.succeeded(200)["object"],
         "model"
     );
-    house
-        .get("/v1/models/other", &key)
-        .await
-        .refused(404, "model_not_found");
+    for name in ["sum", "sum@1", "sum%401"] {
+        let shown = house
+            .get(&format!("/v1/models/{name}"), &key)
+            .await
+            .succeeded(200);
+        assert_eq!(shown["id"], name.replace("%40", "@"), "as calls name it");
+        assert_eq!(shown["owned_by"], "acme");
+    }
+    for missing in ["other", "sum@2", "sum@x", "sum@"] {
+        house
+            .get(&format!("/v1/models/{missing}"), &key)
+            .await
+            .refused(404, "model_not_found");
+    }
 
     let metadata = house.get("/v2/models/sum", &key).await.succeeded(200);
     assert_eq!(
