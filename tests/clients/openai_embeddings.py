@@ -47,6 +47,7 @@ def main(address, key, model):
                 "far": cosine(vectors[0], vectors[2]),
                 "alone_and_among_others": max(abs(a - b) for a, b in zip(vectors[0], by_default.data[0].embedding)),
                 "models": [item.id for item in client.models.list().data],
+                "retrieved": [client.models.retrieve(name).id for name in (model, f"{model}@1")],
                 "request_id": by_default._request_id,
                 "unknown_model": refused(lambda: client.embeddings.create(model="no-such-model", input="x")),
                 "dimensions": refused(lambda: client.embeddings.create(model=model, input="x", dimensions=7)),

@@ -1,14 +1,18 @@
 //! The command line beside the usual path: what it says when something is wrong, and how it stays signed in.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
+use berth_test_support::minilm_folder;
+use serde_json::Value;
 
-use crate::clients::CommandLine;
-use crate::installation::OneMachine;
+use crate::clients::{CommandLine, Outcome};
+use crate::first_use::until_served;
+use crate::installation::{Cluster, OneMachine};
 use crate::tenant::{PASSWORD, Tenant};
 
-fn sign_in(berth: &CommandLine, address: &str, password: &str) -> Result<crate::clients::Outcome> {
+fn sign_in(berth: &CommandLine, address: &str, password: &str) -> Result<Outcome> {
     berth.run(
         &[
             "login",
@@ -143,4 +147,164 @@ fn settings_are_told_whole() {
     for path in ["database.url", "redis.url", "artifacts.folder", "auth.peppers"] {
         assert!(outcome.errors.contains(path), "{path} in {}", outcome.errors);
     }
+}
+
+/// The commands below `path` that take `--output`, found by asking each for its help.
+fn commands_with_output(berth: &CommandLine, path: &[&str], found: &mut BTreeSet<String>) -> Result<()> {
+    let outcome = berth.run(&[path, &["-h"]].concat(), "")?;
+    ensure!(outcome.status.success(), "{path:?}: {}", outcome.errors);
+    let (_, after) = outcome.output.split_once("Commands:\n").unwrap_or_default();
+    let inner: Vec<_> = after
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .collect();
+    if inner.is_empty() && outcome.output.contains("--output ") {
+        found.insert(path.join(" "));
+    }
+    for name in inner {
+        commands_with_output(berth, &[path, &[name]].concat(), found)?;
+    }
+    Ok(())
+}
+
+/// What was run with `--output json`.
+#[derive(Default)]
+struct Run(BTreeSet<String>);
+
+impl Run {
+    /// The one document that a command, which must succeed, has printed.
+    fn document(&mut self, command: &str, outcome: &Outcome) -> Result<Value> {
+        ensure!(
+            outcome.status.success(),
+            "`berth {command}` failed: {}",
+            outcome.errors
+        );
+        self.0.insert(command.to_owned());
+        let document: Value = serde_json::from_str(&outcome.output)
+            .with_context(|| format!("`berth {command}` printed `{}`", outcome.output))?;
+        ensure!(
+            document.is_object() || document.is_array(),
+            "`berth {command}` says nothing: {document}"
+        );
+        Ok(document)
+    }
+
+    fn person(&mut self, berth: &CommandLine, command: &str, rest: &[&str], input: &str) -> Result<Value> {
+        let words: Vec<_> = command.split(' ').collect();
+        let outcome = berth.run(&[&words[..], rest, &["--output", "json"]].concat(), input)?;
+        self.document(command, &outcome)
+    }
+
+    fn operator(&mut self, cluster: &Cluster, command: &str, rest: &[&str]) -> Result<Value> {
+        let words: Vec<_> = command.split(' ').collect();
+        let outcome = cluster.command(&[&words[..], rest, &["--output", "json"]].concat(), "")?;
+        self.document(command, &outcome)
+    }
+}
+
+fn run_as_operator(run: &mut Run, cluster: &Cluster, berth: &CommandLine) -> Result<()> {
+    let email = "operator@example.com";
+    run.operator(cluster, "doctor", &[])?;
+    run.operator(cluster, "admin bootstrap", &["--email", email])?;
+    let link = run.operator(cluster, "admin recover", &[email])?;
+    let token = link["token"].as_str().context("a token")?;
+    let reset = ["--url", cluster.address(), "--token", token, "--password-stdin"];
+    run.person(berth, "password reset", &reset, "another battery staple\n")?;
+    let forgot = ["--url", cluster.address(), "--email", email];
+    run.person(berth, "password forgot", &forgot, "")?;
+    Ok(())
+}
+
+fn run_as_person(run: &mut Run, cluster: &Cluster, berth: &CommandLine) -> Result<()> {
+    let mut run = |command: &str, rest: &[&str], input: &str| run.person(berth, command, rest, input);
+    let nobody = run("logout", &[], "")?;
+    assert_eq!(nobody["signed_out"], false);
+    let login = [
+        "--url",
+        cluster.address(),
+        "--email",
+        "person@example.com",
+        "--project",
+        "person",
+        "--password-stdin",
+    ];
+    let me = run("login", &login, PASSWORD)?;
+    assert_eq!(me["user"]["email"], "person@example.com");
+    assert_eq!(me["url"], cluster.address());
+    for list in [
+        "whoami",
+        "organizations",
+        "projects list",
+        "keys list",
+        "models list",
+    ] {
+        run(list, &[], "")?;
+    }
+    run("projects create", &["another"], "")?;
+    let passwords = format!("{PASSWORD}\nanother battery staple\n");
+    run("password change", &["--password-stdin"], &passwords)?;
+
+    let folder = minilm_folder()?.display().to_string();
+    run("models push", &[&folder, "--name", "minilm", "--wait"], "")?;
+    run("models show", &["minilm"], "")?;
+    run("deployments create", &["minilm"], "")?;
+    let updated = run("deployments update", &["minilm", "--version", "1"], "")?;
+    assert_eq!(updated["name"], "minilm");
+    run("deployments list", &[], "")?;
+
+    let key = run("keys create", &["a key", "--use"], "")?;
+    let id = key["api_key_id"].as_str().context("an id")?;
+    until_served(|| berth.run(&["embed", "a text"], ""))?;
+    run("embed", &["a text"], "")?;
+    let zeros = [
+        "input_ids=[[101]]",
+        "attention_mask=[[1]]",
+        "token_type_ids=[[0]]",
+    ];
+    let inputs: Vec<_> = zeros.iter().flat_map(|input| ["--input", input]).collect();
+    run("infer", &[&["minilm"][..], &inputs].concat(), "")?;
+    run("keys rotate", &[id], "")?;
+    run("keys revoke", &[id], "")?;
+
+    let deleted = run("deployments delete", &["minilm"], "")?;
+    assert_eq!(deleted, serde_json::json!({ "name": "minilm", "deleted": true }));
+    let gone = run("logout", &[], "")?;
+    assert_eq!(gone["signed_out"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_command_answers_with_one_json_document_when_asked() {
+    let cluster = Cluster::start().await.expect("starts");
+    Tenant::sign_up(cluster.address(), "person")
+        .await
+        .expect("signs up");
+    let berth = CommandLine::new().expect("a folder");
+    let mut all = BTreeSet::new();
+    commands_with_output(&berth, &[], &mut all).expect("help is given");
+    assert!(all.contains("deployments delete"), "{all:?}");
+
+    let mut run = Run::default();
+    run_as_operator(&mut run, &cluster, &berth).expect("the operator's commands");
+    run_as_person(&mut run, &cluster, &berth).expect("a person's commands");
+    assert_eq!(run.0, all, "each command with `--output` is run here");
+}
+
+#[test]
+fn key_has_no_password_to_change() {
+    let berth = CommandLine::new().expect("a folder");
+    let change = [
+        "password",
+        "change",
+        "--url",
+        "http://127.0.0.1:1",
+        "--api-key",
+        "x",
+        "--password-stdin",
+    ];
+    let outcome = berth.run(&change, "one\ntwo\n").expect("runs");
+    assert_eq!(outcome.number(), 1);
+    assert!(outcome.errors.contains("berth login"), "{}", outcome.errors);
 }

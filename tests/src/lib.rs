@@ -28,7 +28,13 @@ mod first_use;
 #[cfg(test)]
 mod hostile_uploads;
 #[cfg(test)]
+mod log_secrecy;
+#[cfg(test)]
+mod observing;
+#[cfg(test)]
 mod operator;
+#[cfg(test)]
+mod printed_lines;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What an operator does with an installation: sets it up, looks after it, gets back into it.
 
+use std::fs;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::clients::Outcome;
-use crate::installation::Cluster;
+use crate::clients::{CommandLine, Outcome};
+use crate::installation::{Cluster, OneApi};
 use crate::tenant::{Answer, http};
 
 fn json_of(outcome: &Outcome) -> Value {
@@ -79,11 +82,22 @@ async fn operator_sets_up_an_installation_and_gets_back_into_it() {
         "",
     ));
     let new = "another battery staple";
-    let body = json!({ "token": link["token"], "new_password": new });
-    post(&cluster, "/api/v1/auth/password-resets/confirm", &body)
-        .await
-        .accepted()
-        .expect("sets the password");
+    let token = link["token"].as_str().expect("is shown once");
+    let berth = CommandLine::new().expect("a folder");
+    let reset = [
+        "password",
+        "reset",
+        "--url",
+        cluster.address(),
+        "--token",
+        token,
+        "--password-stdin",
+    ];
+    let outcome = berth.run(&reset, new).expect("runs");
+    assert!(outcome.status.success(), "{}", outcome.errors);
+    assert!(!outcome.output.contains(new), "{}", outcome.output);
+    let again = berth.run(&reset, new).expect("runs");
+    assert_eq!(again.number(), 3, "a token works once: {}", again.errors);
     sign_in(new)
         .await
         .accepted()
@@ -107,4 +121,29 @@ async fn doctor_tells_what_does_not_hold() {
         .expect("runs");
     assert_eq!(wrong.number(), 1);
     assert!(wrong.output.contains("FAILS"), "{}", wrong.output);
+}
+
+#[tokio::test]
+async fn api_sweeps_away_what_a_killed_one_left_in_staging() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let staging = folder.path().join(".staging");
+    fs::create_dir(&staging).expect("is made");
+    let leave = |name: &str, age: Duration| {
+        let path = staging.join(name);
+        let file = fs::File::create(&path).expect("is made");
+        let made = file.metadata().and_then(|it| it.modified()).expect("has a time");
+        file.set_modified(made - age).expect("grows old");
+        path
+    };
+    let old = leave("upload-old", Duration::from_hours(48));
+    let recent = leave("upload-recent", Duration::from_hours(1));
+    let foreign = leave("notes.txt", Duration::from_hours(48));
+    let path = folder.path().display().to_string();
+    let api = OneApi::start_with(&[("BERTH_ARTIFACTS__FOLDER", &path)])
+        .await
+        .expect("starts");
+    assert!(!old.exists(), "nobody is uploading it any more");
+    assert!(recent.exists(), "another API may be receiving it");
+    assert!(foreign.exists(), "what is not ours stays");
+    drop(api);
 }

@@ -167,4 +167,17 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), METRICS.len());
     }
+
+    #[test]
+    fn operators_are_told_of_every_metric() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
+        let told = std::fs::read_to_string(path).expect("the document is there");
+        for metric in METRICS {
+            assert!(
+                told.contains(&format!("| `{}` |", metric.name)),
+                "{}",
+                metric.name
+            );
+        }
+    }
 }

@@ -23,6 +23,7 @@ mod condition;
 mod database;
 mod environment;
 mod line;
+mod post_office;
 mod process;
 
 pub mod hostile_models;
@@ -39,4 +40,5 @@ pub use environment::{
     Missing, berth_program, minilm_folder, onnxruntime_library, python_program, required, worker_program,
 };
 pub use line::Line;
+pub use post_office::PostOffice;
 pub use process::Process;

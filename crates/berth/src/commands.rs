@@ -15,5 +15,6 @@ pub(crate) mod login;
 pub(crate) mod migrate;
 pub(crate) mod models;
 pub(crate) mod organizations;
+pub(crate) mod password;
 pub(crate) mod projects;
 pub(crate) mod tasks;

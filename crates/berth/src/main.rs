@@ -2,6 +2,8 @@
 
 mod client;
 mod commands;
+#[cfg(test)]
+mod documents;
 mod exit;
 mod node;
 mod output;
@@ -12,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     admin, api, config, deployments, dev, doctor, embed, gate, infer, keys, login, migrate, models,
-    organizations, projects, tasks,
+    organizations, password, projects, tasks,
 };
 
 /// Serves models as an API to many tenants, from machines you own.
@@ -34,9 +36,9 @@ enum Command {
     Config(config::Arguments),
     Doctor(doctor::Arguments),
     Login(login::LoginArguments),
-    /// End the session.
-    Logout,
+    Logout(login::LogoutArguments),
     Whoami(login::WhoamiArguments),
+    Password(password::Arguments),
     Organizations(organizations::Arguments),
     Projects(projects::Arguments),
     Keys(keys::Arguments),
@@ -81,8 +83,9 @@ async fn run_async(command: Command) -> anyhow::Result<()> {
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Login(arguments) => login::login(arguments).await,
-        Command::Logout => login::logout().await,
+        Command::Logout(arguments) => login::logout(arguments).await,
         Command::Whoami(arguments) => login::whoami(arguments).await,
+        Command::Password(arguments) => password::run(arguments).await,
         Command::Organizations(arguments) => organizations::run(arguments).await,
         Command::Projects(arguments) => projects::run(arguments).await,
         Command::Keys(arguments) => keys::run(arguments).await,

@@ -12,7 +12,7 @@ pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
-    /// For programs: the server's own JSON.
+    /// For programs: one JSON document, which is the server's own where it answered with one.
     Json,
 }
 
@@ -48,6 +48,14 @@ pub(crate) fn show(format: Format, json: &Value, table: impl FnOnce() -> Table) 
     match format {
         Format::Json => line(format_args!("{json:#}")),
         Format::Table => text(&table().to_string()),
+    }
+}
+
+/// Writes an answer of which people want words and no table.
+pub(crate) fn tell(format: Format, json: &Value, words: impl Display) -> io::Result<()> {
+    match format {
+        Format::Json => line(format_args!("{json:#}")),
+        Format::Table => line(words),
     }
 }
 

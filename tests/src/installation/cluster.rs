@@ -196,7 +196,11 @@ async fn launch(
     }
     if member == Member::Tasks {
         let mut process = Process::spawn(member.name(), &mut command)?;
-        let works = |line: &str| line.ends_with(": working").then_some(());
+        // As text, or as JSON.
+        let works = |line: &str| {
+            let said = line.ends_with(": working") || line.contains("\"message\":\"working\"");
+            said.then_some(())
+        };
         process.wait_for_line(LIMIT, works).await?;
         return Ok((process, String::new()));
     }

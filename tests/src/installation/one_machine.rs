@@ -27,27 +27,18 @@ impl OneMachine {
 
     /// The same, with settings in the environment.
     pub async fn start_with(state: &Path, with_model: bool, settings: &[(&str, &str)]) -> Result<Self> {
-        let mut command = Command::new(berth_program()?);
-        without_settings(&mut command);
-        command
-            .envs(settings.iter().copied())
-            .args(["dev", "--json", "--port", "0", "--state"])
-            .arg(state)
-            .arg("--onnxruntime")
-            .arg(onnxruntime_library()?)
-            .arg("--worker")
-            .arg(worker_program()?);
-        if with_model {
-            command
-                .arg("--demo-model")
-                .arg(minilm_folder()?)
-                .args(["--demo-name", "all-minilm-l6-v2"]);
-        }
+        let mut command = command(state, with_model)?;
+        command.arg("--json").envs(settings.iter().copied());
         let mut process = Process::spawn("berth dev", &mut command)?;
         let summary = process
             .wait_for_line(LIMIT * 3, |line| serde_json::from_str(line).ok())
             .await?;
         Ok(Self { process, summary })
+    }
+
+    /// Starts it as people do, with the demo model: it tells them what they can do next. Waits for nothing.
+    pub fn start_for_people(state: &Path) -> Result<Process> {
+        Process::spawn("berth dev", &mut command(state, true)?)
     }
 
     /// A state folder. Its path is short, as that of a server's socket must be.
@@ -61,4 +52,23 @@ impl OneMachine {
             .as_str()
             .with_context(|| format!("`{name}` is told in {}", self.summary))
     }
+}
+
+fn command(state: &Path, with_model: bool) -> Result<Command> {
+    let mut command = Command::new(berth_program()?);
+    without_settings(&mut command);
+    command
+        .args(["dev", "--port", "0", "--state"])
+        .arg(state)
+        .arg("--onnxruntime")
+        .arg(onnxruntime_library()?)
+        .arg("--worker")
+        .arg(worker_program()?);
+    if with_model {
+        command
+            .arg("--demo-model")
+            .arg(minilm_folder()?)
+            .args(["--demo-name", "all-minilm-l6-v2"]);
+    }
+    Ok(command)
 }

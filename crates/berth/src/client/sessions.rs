@@ -30,6 +30,31 @@ pub(crate) async fn sign_out(client: &Client) -> Result<(), Error> {
         .map(|_| ())
 }
 
+/// Replaces the password of whoever is signed in, and ends all other sessions of the account.
+pub(crate) async fn change_password(client: &Client, present: &str, new: &str) -> Result<(), Error> {
+    let body = json!({ "current_password": present, "new_password": new });
+    client
+        .post::<Value>(client.url(&["api", "v1", "auth", "password"]), &body)
+        .await
+        .map(|_| ())
+}
+
+/// Asks for a letter with a token to set a forgotten password. The client may call as nobody.
+pub(crate) async fn forgot_password(client: &Client, email: &str) -> Result<(), Error> {
+    let body = json!({ "email": email });
+    client
+        .post_as_nobody::<Value>(client.url(&["api", "v1", "auth", "password-resets"]), &body)
+        .await
+        .map(|_| ())
+}
+
+/// Sets a password by a token, which works once. The client may call as nobody.
+pub(crate) async fn reset_password(client: &Client, token: &str, new: &str) -> Result<(), Error> {
+    let body = json!({ "token": token, "new_password": new });
+    let url = client.url(&["api", "v1", "auth", "password-resets", "confirm"]);
+    client.post_as_nobody::<Value>(url, &body).await.map(|_| ())
+}
+
 /// Who calls.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -10,6 +10,9 @@ use crate::client::sessions::{self, Me};
 use crate::client::{Client, Error, Identity, organizations, projects};
 use crate::output::Format;
 
+/// The server of somebody who names none and has signed in to none.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
 /// Who calls which server, about what.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Caller {
@@ -71,6 +74,14 @@ impl Caller {
             organization,
             project,
         })
+    }
+
+    /// The address of the server, for commands that nobody needs to be signed in for.
+    pub(crate) fn server(&self, store: &Store) -> Result<String, Error> {
+        let stored = || Ok(store.read()?.map(|stored| stored.url));
+        let url = self.url.clone().map_or_else(stored, |url| Ok(Some(url)))?;
+        let url = url.as_deref().unwrap_or(DEFAULT_URL);
+        Ok(url.trim_end_matches('/').to_owned())
     }
 
     pub(crate) fn credentials(&self, store: &Store) -> Result<Credentials, Error> {

@@ -1,6 +1,7 @@
 //! `berth deployments`.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::caller::Caller;
 use crate::client::deployments::{self, Change, Deployment, NewDeployment, Share};
@@ -80,7 +81,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 table(std::slice::from_ref(&reply.body))
             })?;
         }
-        Action::Delete { name } => deployments::delete(&at, &name).await?,
+        Action::Delete { name } => {
+            deployments::delete(&at, &name).await?;
+            let json = json!({ "name": name, "deleted": true });
+            output::tell(caller.output, &json, format_args!("`{name}` is no longer served"))?;
+        }
     }
     Ok(())
 }

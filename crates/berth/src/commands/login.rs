@@ -4,14 +4,13 @@ use std::io::{self, BufRead as _};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use serde_json::json;
 
 use super::caller::Caller;
 use crate::client::credentials::{Credentials, Store};
 use crate::client::sessions::{self, Me};
-use crate::client::{Client, Identity};
-use crate::output::{self, Table};
-
-const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+use crate::client::{Client, Identity, Reply};
+use crate::output::{self, Format, Table};
 
 /// Sign in to a server, as a person or with an API key.
 #[derive(Debug, Args)]
@@ -34,12 +33,7 @@ pub(crate) async fn login(arguments: LoginArguments) -> anyhow::Result<()> {
         caller,
     } = arguments;
     let store = Store::of_this_person();
-    let url = caller
-        .url
-        .clone()
-        .or(store.read()?.map(|stored| stored.url))
-        .unwrap_or_else(|| DEFAULT_URL.to_owned());
-    let url = url.trim_end_matches('/').to_owned();
+    let url = caller.server(&store)?;
     let mut credentials = Credentials {
         url: url.clone(),
         organization: caller.organization.clone(),
@@ -51,7 +45,7 @@ pub(crate) async fn login(arguments: LoginArguments) -> anyhow::Result<()> {
         let me = sessions::me(&client).await?;
         credentials.api_key = Some(key);
         store.write(&credentials)?;
-        return greet(&me.body, &url);
+        return greet(caller.output, me, &url);
     }
     let email = match email {
         Some(email) => email,
@@ -67,18 +61,24 @@ pub(crate) async fn login(arguments: LoginArguments) -> anyhow::Result<()> {
     let client = Client::new(&url, Identity::Person(session.clone(), store.clone()))?;
     credentials.session = Some(session);
     store.write(&credentials)?;
-    greet(&sessions::me(&client).await?.body, &url)
+    greet(caller.output, sessions::me(&client).await?, &url)
 }
 
-fn greet(me: &Me, url: &str) -> anyhow::Result<()> {
-    let name = match me {
+fn greet(format: Format, me: Reply<Me>, url: &str) -> anyhow::Result<()> {
+    let name = match &me.body {
         Me::Person { user } => &user.email,
         Me::Key { key } => &key.api_key_id,
     };
-    Ok(output::line(format_args!("signed in to {url} as {name}"))?)
+    let mut json = me.json;
+    json["url"] = url.into();
+    Ok(output::tell(
+        format,
+        &json,
+        format_args!("signed in to {url} as {name}"),
+    )?)
 }
 
-fn ask_email() -> anyhow::Result<String> {
+pub(crate) fn ask_email() -> anyhow::Result<String> {
     ensure!(
         output::is_interactive(),
         "give --email: there is no terminal to ask at"
@@ -112,11 +112,22 @@ pub(crate) fn read_password() -> anyhow::Result<String> {
     Ok(password)
 }
 
+/// End the session.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArguments {
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
 /// Ends the session on the server, and forgets it here.
-pub(crate) async fn logout() -> anyhow::Result<()> {
+pub(crate) async fn logout(arguments: LogoutArguments) -> anyhow::Result<()> {
+    let told = |signed_out: bool, words: &str| {
+        output::tell(arguments.output, &json!({ "signed_out": signed_out }), words)
+    };
     let store = Store::of_this_person();
     let Some(stored) = store.read()? else {
-        return Ok(output::line("nobody was signed in")?);
+        return Ok(told(false, "nobody was signed in")?);
     };
     let ended = match stored.session {
         Some(session) => {
@@ -127,7 +138,7 @@ pub(crate) async fn logout() -> anyhow::Result<()> {
     };
     store.remove()?;
     ended.context("the session is forgotten here, but could not be ended on the server")?;
-    Ok(output::line("signed out")?)
+    Ok(told(true, "signed out")?)
 }
 
 /// Say who is signed in.

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::node::foundation::{self, Foundation};
 use crate::node::shutdown::Shutdown;
 use crate::node::start::{self, Settings};
-use crate::node::tasks;
+use crate::node::{probes, tasks};
 
 /// Do the background work: relay accepted work, check models, place them on workers, send mail, tidy up.
 #[derive(Debug, Args)]
@@ -19,9 +19,11 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.load(Process::Tasks)?;
     let shutdown = Shutdown::on_signals()?;
-    start::count(&shutdown)?;
+    let metrics = start::count(&shutdown)?;
     let foundation = Foundation::lay(&config, foundation::redis(&config)?).await?;
-    tasks::begin(&config, &foundation, &tasks::amqp(&config)?, &shutdown)?;
+    let queue = tasks::amqp(&config)?;
+    tasks::begin(&config, &foundation, &queue, &shutdown)?;
+    probes::begin(&config, &metrics, &foundation, &queue, &shutdown).await?;
     tracing::info!("working");
     shutdown.wait(config.tasks.shutdown_timeout.get()).await
 }

@@ -1,7 +1,6 @@
 //! The API inside a process: `berth api`, and `berth dev`.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use berth_api::{Server, Services};
@@ -19,11 +18,8 @@ use berth_telemetry::metrics::Rendering;
 use tokio_util::sync::CancellationToken;
 
 use super::foundation::Foundation;
-use super::options;
 use super::shutdown::Shutdown;
-
-/// An upload that nothing was added to for so long is not going on.
-const LEFT_OVER: Duration = Duration::from_hours(24);
+use super::{leftovers, options};
 
 /// The API, which serves.
 #[derive(Debug)]
@@ -47,6 +43,7 @@ pub(crate) async fn begin(
     let auth = auth(config, foundation)?;
     let router = Router::new(foundation.store.clone(), foundation.fleet(), &*foundation.random);
     let rendering = metrics.clone();
+    let staging = staging(config, foundation).await?;
     let services = Services {
         clock: Arc::clone(&foundation.clock),
         random: Arc::clone(&foundation.random),
@@ -54,7 +51,7 @@ pub(crate) async fn begin(
         auth: auth.clone(),
         authenticator,
         models: Models::new(foundation.surroundings()),
-        uploads: uploads(config, foundation).await?,
+        uploads: uploads(config, foundation, staging.clone())?,
         deployments: Deployments::new(foundation.surroundings()),
         inference: Inference::new(router.clone()),
         coordination: Arc::clone(&foundation.coordination),
@@ -74,6 +71,11 @@ pub(crate) async fn begin(
     let token = served.clone();
     shutdown.run("keys", async move {
         freshness.run(token.cancelled_owned()).await;
+        anyhow::Ok(())
+    });
+    let (clock, token) = (Arc::clone(&foundation.clock), shutdown.token());
+    shutdown.run("staging", async move {
+        leftovers::keep_sweeping(staging, clock, token).await;
         anyhow::Ok(())
     });
     shutdown.run("routes", async move {
@@ -125,18 +127,19 @@ fn auth(config: &Config, foundation: &Foundation) -> anyhow::Result<Auth> {
     Ok(Auth::new(options::auth(config)?, parts)?)
 }
 
-/// Takes uploads in; what an earlier process left behind is swept first.
-async fn uploads(config: &Config, foundation: &Foundation) -> anyhow::Result<Uploads> {
+/// The folder of uploads on their way in; what an earlier process left behind is swept first.
+async fn staging(config: &Config, foundation: &Foundation) -> anyhow::Result<Staging> {
     let staging = Staging::open(config.artifacts.staging_folder())
         .await
         .context("opening the staging folder")?;
-    let swept = staging
-        .sweep(SystemTime::from(foundation.clock.now()), LEFT_OVER)
-        .await;
-    let swept = swept.context("sweeping the staging folder")?;
-    if swept > 0 {
-        tracing::info!(files = swept, "uploads that were broken off are swept away");
-    }
+    leftovers::sweep(&staging, &*foundation.clock)
+        .await
+        .context("sweeping the staging folder")?;
+    Ok(staging)
+}
+
+/// Takes uploads in.
+fn uploads(config: &Config, foundation: &Foundation, staging: Staging) -> anyhow::Result<Uploads> {
     let gate = Gate::new(options::gate(config)?);
     Ok(Uploads::new(
         foundation.surroundings(),

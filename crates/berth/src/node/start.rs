@@ -18,7 +18,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
     /// The settings file; variables BERTH_SECTION__FIELD win over it.
-    #[arg(long, env = "BERTH_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "BERTH_CONFIG", value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
 }
 
