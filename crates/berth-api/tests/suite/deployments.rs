@@ -7,6 +7,13 @@ use crate::furniture::{deploy, prove, upload};
 use crate::house::{House, LIMIT};
 use crate::snapshot::{items, snapshot, texts};
 
+/// A deployment as it stands where there is no worker.
+fn without_worker(made: &Value) -> Value {
+    let mut deployment = made.clone();
+    deployment["reason"] = "There is no worker.".into();
+    deployment
+}
+
 #[tokio::test]
 async fn deployment_is_made_listed_and_found_by_callers_until_it_is_deleted() {
     let house = House::new().await;
@@ -21,17 +28,20 @@ async fn deployment_is_made_listed_and_found_by_callers_until_it_is_deleted() {
             "model_id": "<model>",
             "model": "adder",
             "versions": [{"number": 1, "weight": 1}],
-            "settings": {"replicas": {"min": 1, "max": 1}},
+            "settings": {"replicas": {"min": 1}},
             "created_at": "<time>",
             "updated_at": "<time>",
             "stopped_at": null,
+            "state": "pending",
+            "reason": null,
         })
     );
     let path = format!("{}/deployments", acme.project_root());
     let one = format!("{path}/sum");
-    assert_eq!(house.get(&one, &acme.token).await.succeeded(200), made);
+    let shown = house.get(&one, &acme.token).await.succeeded(200);
+    assert_eq!(shown, without_worker(&made));
     let list = house.get(&path, &acme.token).await.succeeded(200);
-    assert_eq!(items(&list), std::slice::from_ref(&made));
+    assert_eq!(items(&list), [shown]);
     let body = json!({"name": "sum", "model": "adder"});
     house
         .post(&path, &acme.token, &body)
@@ -77,6 +87,7 @@ async fn stopped_deployment_keeps_its_name_and_serves_nobody() {
         .await
         .succeeded(200);
     assert_eq!(snapshot(&stopped)["stopped_at"], "<time>");
+    assert_eq!(stopped["state"], "stopped");
     house
         .refused_soon("/v1/models/sum", &key, 404, "model_not_found")
         .await;
@@ -103,7 +114,10 @@ async fn stopped_deployment_keeps_its_name_and_serves_nobody() {
         .patch(&one, &acme.token, &json!({"stopped": false}))
         .await
         .succeeded(200);
-    assert_eq!(resumed["stopped_at"], Value::Null);
+    assert_eq!(
+        (&resumed["stopped_at"], &resumed["state"]),
+        (&Value::Null, &json!("pending"))
+    );
     assert_eq!(resumed["versions"], made["versions"]);
     house.answered_soon("/v1/models/sum", &key).await;
 }
@@ -127,7 +141,8 @@ async fn deployment_is_given_other_versions_and_settings() {
         .await
         .refused(400, "invalid_value");
     assert_eq!(answer.json()["errors"][0]["pointer"], "/versions");
-    assert_eq!(house.get(&one, &acme.token).await.succeeded(200), made);
+    let shown = house.get(&one, &acme.token).await.succeeded(200);
+    assert_eq!(shown, without_worker(&made), "a refused change changes nothing");
 
     prove(&house, checking).await;
     let changed = house.patch(&one, &acme.token, &both).await.succeeded(200);
@@ -147,7 +162,7 @@ async fn deployment_is_given_other_versions_and_settings() {
     // Weight 0 is called by number alone.
     let newest = json!({"versions": [{"number": 1, "weight": 0}, {"number": 2, "weight": 3}]});
     house.patch(&one, &acme.token, &newest).await.succeeded(200);
-    let settings = json!({"settings": {"replicas": {"min": 0, "max": 3}, "threads": 2}});
+    let settings = json!({"settings": {"replicas": {"min": 3}, "threads": 2}});
     let changed = house.patch(&one, &acme.token, &settings).await.succeeded(200);
     assert_eq!(changed["settings"], settings["settings"]);
     assert_eq!(changed["versions"], newest["versions"]);
@@ -176,7 +191,7 @@ async fn deployment_serves_the_newest_version_that_is_ready_unless_stated() {
     assert_eq!(made["versions"], json!([{"number": 2, "weight": 1}]));
     let body = json!({
         "name": "stated", "model": "adder", "versions": [{"number": 1, "weight": 2}],
-        "settings": {"replicas": {"min": 2, "max": 2}},
+        "settings": {"replicas": {"min": 2}},
     });
     let made = house.post(&path, &acme.token, &body).await.succeeded(201);
     assert_eq!(made["versions"], body["versions"]);

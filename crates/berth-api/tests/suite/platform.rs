@@ -201,24 +201,26 @@ async fn operators_make_operators_and_the_last_one_stays() {
     house.get(USERS, &token).await.succeeded(200);
 }
 
+/// An account proves nothing about its address, so whoever has one is invited like everybody else.
 #[tokio::test]
-async fn operator_makes_an_organization_for_who_has_an_account() {
+async fn organization_that_an_operator_makes_for_somebody_waits_for_its_invitation() {
     let house = House::new().await;
     let operator = house.operator().await;
     let boss = house.token("boss@newcomer.example").await;
     let body = json!({"name": "newcomer", "title": "Newcomer", "owner_email": "boss@newcomer.example"});
     let made = house.post(ORGANIZATIONS, &operator, &body).await.succeeded(201);
+    let organization = json!({
+        "organization_id": "<org>",
+        "name": "newcomer",
+        "title": "Newcomer",
+        "status": "active",
+        "created_at": "<time>",
+    });
     assert_eq!(
         snapshot(&made),
         json!({
-            "organization": {
-                "organization_id": "<org>",
-                "name": "newcomer",
-                "title": "Newcomer",
-                "status": "active",
-                "created_at": "<time>",
-            },
-            "invitation": null,
+            "organization": organization,
+            "invitation": {"invitation_id": "<inv>", "expires_at": "<time>", "token": "<random>"},
         })
     );
     house
@@ -227,14 +229,19 @@ async fn operator_makes_an_organization_for_who_has_an_account() {
         .refused(409, "name_taken");
     let path = format!("{API}/organizations");
     let mine = house.get(&path, &boss).await.succeeded(200);
+    assert_eq!(mine["data"], json!([]));
+    house
+        .accept(&boss, &text(&made["invitation"]["token"]))
+        .await
+        .succeeded(200);
+    let mine = house.get(&path, &boss).await.succeeded(200);
     assert_eq!(items(&mine), [made["organization"].clone()]);
-    // Who has no account is invited.
-    let body = json!({"name": "later", "title": "Later", "owner_email": "late@later.example"});
+    // Operators who name themselves own it at once.
+    let body = json!({"name": "own", "title": "Own", "owner_email": "operator@example.com"});
     let made = house.post(ORGANIZATIONS, &operator, &body).await.succeeded(201);
-    assert_eq!(
-        snapshot(&made["invitation"]),
-        json!({"invitation_id": "<inv>", "expires_at": "<time>", "token": "<random>"})
-    );
+    assert_eq!(made["invitation"], Value::Null);
+    let mine = house.get(&path, &operator).await.succeeded(200);
+    assert_eq!(items(&mine), [made["organization"].clone()]);
 }
 
 #[tokio::test]
