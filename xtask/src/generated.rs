@@ -37,19 +37,29 @@ pub(crate) fn settings(arguments: &Arguments) -> Result<()> {
     let mut old = Vec::new();
     for (name, path) in SETTINGS {
         let fresh = command::output(Command::new(&berth).args(["config", name]))?;
-        let committed = repository::root().join(path);
-        if fs::read_to_string(&committed).is_ok_and(|text| text == fresh) {
-            continue;
-        }
-        if arguments.check {
+        if !arguments.bring(path, &fresh)? {
             old.push(path);
-        } else {
-            fs::write(&committed, fresh).with_context(|| format!("writing `{path}`"))?;
-            println!("{path} written");
         }
     }
     if !old.is_empty() {
         bail!("{} not fresh: run `cargo xtask settings`", old.join(", "));
     }
     Ok(())
+}
+
+impl Arguments {
+    /// Writes `fresh` to `path` where it differs from what is there, or tells (`false`) that it does when nothing may be
+    /// changed.
+    pub(crate) fn bring(&self, path: &str, fresh: &str) -> Result<bool> {
+        let committed = repository::root().join(path);
+        if fs::read_to_string(&committed).is_ok_and(|text| text == fresh) {
+            return Ok(true);
+        }
+        if self.check {
+            return Ok(false);
+        }
+        fs::write(&committed, fresh).with_context(|| format!("writing `{path}`"))?;
+        println!("{path} written");
+        Ok(true)
+    }
 }

@@ -14,6 +14,7 @@ mod dev;
 mod downloads;
 mod generated;
 mod interrupt;
+mod openapi;
 mod repository;
 mod servers;
 mod sqlx;
@@ -61,6 +62,8 @@ enum Task {
     Protocol(generated::Arguments),
     /// Write the commented default file and the schema of the settings.
     Settings(generated::Arguments),
+    /// Write the description of the API, and have it judged.
+    Openapi(generated::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -87,5 +90,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Sqlx(arguments) => sqlx::run(&arguments),
         Task::Protocol(arguments) => generated::protocol(&arguments),
         Task::Settings(arguments) => generated::settings(&arguments),
+        Task::Openapi(arguments) => openapi::run(&arguments),
     }
 }

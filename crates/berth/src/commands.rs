@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod migrate;
 pub(crate) mod models;
+pub(crate) mod openapi;
 pub(crate) mod organizations;
 pub(crate) mod password;
 pub(crate) mod projects;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, api, config, deployments, dev, doctor, embed, gate, infer, keys, login, migrate, models,
+    admin, api, config, deployments, dev, doctor, embed, gate, infer, keys, login, migrate, models, openapi,
     organizations, password, projects, tasks,
 };
 
@@ -34,6 +34,7 @@ enum Command {
     Migrate(migrate::Arguments),
     Admin(admin::Arguments),
     Config(config::Arguments),
+    Openapi(openapi::Arguments),
     Doctor(doctor::Arguments),
     Login(login::LoginArguments),
     Logout(login::LogoutArguments),
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Config(arguments) => config::run(&arguments),
+        Command::Openapi(arguments) => openapi::run(&arguments),
         // Enters the sandbox, which has to happen before there are threads.
         Command::Gate(arguments) => gate::run(&arguments),
         command => {
@@ -75,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 async fn run_async(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Config(arguments) => config::run(&arguments),
+        Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Api(arguments) => api::run(arguments).await,

@@ -1,4 +1,4 @@
-//! A virtual environment with the official client libraries.
+//! Virtual environments with Python packages.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -10,23 +10,27 @@ use sha2::{Digest, Sha256};
 use super::wheel::python;
 use crate::{command, repository};
 
-/// Every package with its version and the digests of its wheels.
-const REQUIREMENTS: &str = "tests/clients/requirements.txt";
+/// What stands in an environment.
+pub(super) struct Environment {
+    pub(super) name: &'static str,
+    /// Every package with its version and the digests of its wheels.
+    pub(super) requirements: &'static str,
+}
 
 /// The interpreter of the environment, made on first use and again when the requirements or Python change.
-pub(super) fn interpreter() -> Result<PathBuf> {
-    let requirements = repository::root().join(REQUIREMENTS);
+pub(super) fn interpreter(environment: &Environment) -> Result<PathBuf> {
+    let requirements = repository::root().join(environment.requirements);
     let text = fs::read(&requirements).with_context(|| format!("reading `{}`", requirements.display()))?;
     let version = command::output(Command::new(python()).arg("--version"))
         .context("asking for Python's version (Debian: `apt-get install python3 python3-pip`)")?;
     let digest = hex::encode(Sha256::new().chain_update(text).chain_update(version).finalize());
-    let folder = super::folder().join(format!("clients-{}", &digest[..16]));
+    let folder = super::folder().join(format!("{}-{}", environment.name, &digest[..16]));
     let interpreter = folder.join("bin/python");
     let mark = folder.join("complete");
     if mark.exists() {
         return Ok(interpreter);
     }
-    eprintln!("Installing the client libraries of {REQUIREMENTS}");
+    eprintln!("Installing the packages of {}", environment.requirements);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("removing `{}`", folder.display()))?;
     }
@@ -45,7 +49,12 @@ pub(super) fn interpreter() -> Result<PathBuf> {
             .args(["--only-binary", ":all:", "--require-hashes", "--requirement"])
             .arg(&requirements),
     )
-    .context("installing the client libraries by pip (Debian: `apt-get install python3-pip`)")?;
+    .with_context(|| {
+        format!(
+            "installing the packages of {} by pip (Debian: `apt-get install python3-pip`)",
+            environment.requirements
+        )
+    })?;
     File::create(&mark).with_context(|| format!("writing `{}`", mark.display()))?;
     Ok(interpreter)
 }
