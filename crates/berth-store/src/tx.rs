@@ -1,6 +1,6 @@
 //! One transaction in one scope, with an accessor per aggregate.
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::Error;
 
@@ -31,8 +31,8 @@ pub(crate) struct Scope {
 }
 
 impl Tx {
-    pub(crate) async fn begin(pool: &sqlx::PgPool, scope: Scope) -> Result<Self, Error> {
-        let mut transaction = pool.begin().await?;
+    pub(crate) async fn begin(pool: &PgPool, scope: Scope) -> Result<Self, Error> {
+        let mut transaction = begin(pool).await?;
         let organization = scope
             .organization
             .map(|organization| organization.as_uuid().to_string());
@@ -66,9 +66,17 @@ impl Tx {
     }
 }
 
+/// Begins a transaction. In a task of its own: a connection whose `BEGIN` nobody waits for any more would go back to the pool
+/// with a transaction that nobody knows of, and what its next user does outside of one would never be committed.
+async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
+}
+
 impl SystemTx {
-    pub(crate) async fn begin(pool: &sqlx::PgPool) -> Result<Self, Error> {
-        Ok(Self(pool.begin().await?))
+    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, Error> {
+        Ok(Self(begin(pool).await?))
     }
 
     /// Makes the changes of this transaction last. Fails when Postgres cannot say that they do; then it is not known.

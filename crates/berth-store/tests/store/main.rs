@@ -1,6 +1,7 @@
 //! The store against a real, migrated database, reached by the roles of production.
 
 mod accounts;
+mod cancellation;
 mod changes;
 mod deployments;
 mod idempotency;
