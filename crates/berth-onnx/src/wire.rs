@@ -188,12 +188,18 @@ impl<R: Read + Seek> Source<R> {
         Ok(bytes)
     }
 
-    /// The text of `span`.
+    /// The text of `span`. A zero character is refused: it ends a text for the runtime, and databases keep none.
     pub(crate) fn text(&mut self, span: Span, limit: usize, what: &'static str) -> Result<String, Error> {
-        String::from_utf8(self.bytes(span, limit, what)?).map_err(|_| Error::Malformed {
+        let malformed = |what| Error::Malformed {
             offset: span.start,
-            what: "a text is not UTF-8",
-        })
+            what,
+        };
+        let text = String::from_utf8(self.bytes(span, limit, what)?)
+            .map_err(|_| malformed("a text is not UTF-8"))?;
+        if text.contains('\0') {
+            return Err(malformed("a text holds a zero character"));
+        }
+        Ok(text)
     }
 
     /// Calls `take` with each number of a packed field. The payload is read once, and nothing of it is kept here.

@@ -146,6 +146,10 @@ fn outcome(response: ProveVersionResponse) -> Outcome {
         load_us,
         run_us,
     } = response;
+    // The words may quote the model's own files, which may hold anything; no database keeps a zero character.
+    let storable = |text: String| text.replace('\0', "\u{fffd}");
+    let reason = storable(reason);
+    let warnings = warnings.into_iter().map(storable).collect();
     if ok {
         Outcome::Ready {
             measured: Measured {
@@ -157,5 +161,27 @@ fn outcome(response: ProveVersionResponse) -> Outcome {
         }
     } else {
         Outcome::Failed { reason, warnings }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_characters_of_a_verdict_are_replaced() {
+        let response = ProveVersionResponse {
+            ok: false,
+            reason: "no token `\0`".to_owned(),
+            warnings: vec!["\0".to_owned()],
+            ..ProveVersionResponse::default()
+        };
+        let Outcome::Failed { reason, warnings } = outcome(response) else {
+            panic!("a failure stays one");
+        };
+        assert_eq!(
+            (reason.as_str(), warnings),
+            ("no token `\u{fffd}`", vec!["\u{fffd}".to_owned()])
+        );
     }
 }

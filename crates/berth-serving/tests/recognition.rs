@@ -124,6 +124,13 @@ fn minilm_is_recognized_as_published() {
 }
 
 #[test]
+fn license_of_a_damaged_card_is_none() {
+    let license = |card: &[u8]| manifest(&[("model.onnx", &onnx::adder()), ("README.md", card)]).license;
+    assert_eq!(license(b"---\nlicense: 'mit'\n---\n").as_deref(), Some("mit"));
+    assert_eq!(license(b"---\nlicense: a\0b\n---\n"), None);
+}
+
+#[test]
 fn sentence_transformers_folder_states_its_pipeline() {
     let modules = br#"[
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},

@@ -24,6 +24,9 @@ pub struct HostileUpload {
     pub code: &'static str,
 }
 
+/// A text that no database keeps.
+const ZERO: &str = "a\0b";
+
 /// All of them.
 pub fn hostile_uploads() -> Result<Vec<HostileUpload>> {
     let mut uploads = hostile_graphs();
@@ -92,8 +95,29 @@ fn hostile_graphs() -> Vec<HostileUpload> {
         .text(1, "x")
         .message(2, &Message::new().message(4, &Message::new()));
     let node = onnx::node("Relu", &["x"], &["y"], &[]);
+    let named = |input: &str, dimension: &str| {
+        let port = |name: &str| onnx::port(name, element::FLOAT, &[dimension]);
+        let node = onnx::node("Relu", &[input], &["y"], &[]);
+        onnx::model(&onnx::graph(&[node], &[], &[port(input)], &[port("y")]))
+    };
+    let metadata = Message::new().text(1, "author").text(2, ZERO);
     vec![
         graph("cut off in the middle", "model_truncated", cut),
+        graph(
+            "a zero character in the name of an input",
+            "model_malformed",
+            named(ZERO, "rows").into_bytes(),
+        ),
+        graph(
+            "a zero character in the name of a dimension",
+            "model_malformed",
+            named("x", ZERO).into_bytes(),
+        ),
+        graph(
+            "a zero character in the properties",
+            "model_malformed",
+            named("x", "rows").message(14, &metadata).into_bytes(),
+        ),
         graph(
             "a web page",
             "model_malformed",
@@ -329,6 +353,7 @@ fn hostile_folders() -> Result<Vec<HostileUpload>> {
     );
     Ok(vec![
         folder("no graph", "model_no_graph", &[("model.safetensors", b"x")])?,
+        stated("a zero character in what is stated", "license: \"a\\0b\"")?,
         folder(
             "two graphs",
             "model_ambiguous_graph",

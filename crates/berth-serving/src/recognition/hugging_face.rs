@@ -146,7 +146,9 @@ pub(super) fn license(folder: &Folder<'_>) -> Result<Option<String>, Error> {
         .take_while(|line| line.trim_end() != "---")
         .find_map(|line| line.strip_prefix("license:"))
         .map(|license| license.trim().trim_matches(['"', '\'']))
-        .filter(|license| (1..=LICENSE_CHARACTERS).contains(&license.chars().count()));
+        .filter(|license| (1..=LICENSE_CHARACTERS).contains(&license.chars().count()))
+        // A card is prose for people; one that is damaged says nothing.
+        .filter(|license| !license.contains(char::is_control));
     Ok(license.map(str::to_owned))
 }
 
