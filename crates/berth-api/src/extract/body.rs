@@ -147,13 +147,13 @@ pub(crate) struct JsonBody<T> {
 impl<T: DeserializeOwned> JsonBody<T> {
     /// The body as a `T`; a field that does not fit is named.
     pub(crate) async fn read(self) -> Result<T, Failure> {
-        json::parse(&self.body.read().await?)
+        json::parse_kept(&self.body.read().await?)
     }
 
     /// The same, with the digest of the bytes as they came, in hexadecimal digits.
     pub(crate) async fn read_with_digest(self) -> Result<(T, String), Failure> {
         let bytes = self.body.read().await?;
-        Ok((json::parse(&bytes)?, Sha256::of(&bytes).to_string()))
+        Ok((json::parse_kept(&bytes)?, Sha256::of(&bytes).to_string()))
     }
 }
 

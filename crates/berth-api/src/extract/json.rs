@@ -22,44 +22,48 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure
     refuse_other_than_object(text)?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| refusal(error.path(), error.inner()))?;
+        .map_err(|error| refusal(text, error.path(), error.inner()))?;
     reader.end().map_err(|error| malformed(&error))?;
-    refuse_zero_characters(text)?;
     Ok(value)
 }
 
-/// The character U+0000 is no part of any text here, and Postgres keeps none. In JSON it is always an escape.
-fn refuse_zero_characters(json: &str) -> Result<(), Failure> {
+/// As [`parse`], for what will be kept: the character U+0000 is refused in every text, since Postgres keeps none.
+pub(super) fn parse_kept<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    let value = parse(body)?;
+    refuse_zero_characters(body)?;
+    Ok(value)
+}
+
+/// In valid JSON the character is always an escape.
+fn refuse_zero_characters(json: &[u8]) -> Result<(), Failure> {
     if !has_zero_escape(json) {
         return Ok(());
     }
-    let value: Value = serde_json::from_str(json).map_err(|error| malformed(&error))?;
+    let value: Value = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     let told = "a text holds the character U+0000";
     let at = find_zero(&value).map(pointer).unwrap_or_default();
     let detail = format!("The field `{at}` is not as it should be: {told}.");
     Err(Failure::new(Code::InvalidValue, detail).field(at, told))
 }
 
-fn has_zero_escape(json: &str) -> bool {
+fn has_zero_escape(json: &[u8]) -> bool {
     let mut rest = json;
-    while let Some(place) = rest.find('\\') {
+    while let Some(place) = rest.iter().position(|byte| *byte == b'\\') {
         let escape = &rest[place + 1..];
-        if escape.starts_with("u0000") {
+        if escape.starts_with(b"u0000") {
             return true;
         }
-        // What follows may be a backslash itself, and is no further escape then.
-        let mut behind = escape.chars();
-        behind.next();
-        rest = behind.as_str();
+        // What follows may be a backslash itself, and begins no further escape then.
+        rest = escape.get(1..).unwrap_or_default();
     }
     false
 }
 
 /// Where a text with the character U+0000 stands, as a key or as a value.
 fn find_zero(value: &Value) -> Option<Vec<Cow<'_, str>>> {
-    let below = |key: Cow<'_, str>, value| {
+    let below = |key, value| {
         find_zero(value).map(|mut path| {
-            path.insert(0, Cow::Owned(key.into_owned()));
+            path.insert(0, key);
             path
         })
     };
@@ -96,9 +100,18 @@ fn malformed(error: &serde_json::Error) -> Failure {
     Failure::new(Code::InvalidJson, format!("The body is not valid JSON: {error}."))
 }
 
-fn refusal(path: &Path, error: &serde_json::Error) -> Failure {
+fn refusal(text: &str, path: &Path, error: &serde_json::Error) -> Failure {
     if !error.is_data() {
-        return malformed(error);
+        return match serde_json::from_str::<Value>(text) {
+            // A number where one of several names should be is told as if it were no JSON.
+            Ok(_) => {
+                let pointer = pointer(path.iter().filter_map(part));
+                let told = "one of the names that the description lists should stand here";
+                let detail = format!("The field `{pointer}` is not as it should be: {told}.");
+                Failure::new(Code::InvalidType, detail).field(pointer, told)
+            }
+            Err(error) => malformed(&error),
+        };
     }
     let told = error.to_string();
     // The position means something to people who look at text, not to those who look at a field.
@@ -226,6 +239,15 @@ mod tests {
     #[expect(dead_code, reason = "only whether it parses matters")]
     struct Item {
         count: u8,
+        #[serde(default)]
+        size: Option<Size>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Size {
+        Small,
+        Large,
     }
 
     fn refused(body: &[u8]) -> (Code, Option<String>) {
@@ -259,6 +281,16 @@ mod tests {
                 UnknownParameter,
                 "/items/0/a~1b",
             ),
+            (
+                r#"{"title":"a","items":[{"count":1,"size":7}]}"#,
+                InvalidType,
+                "/items/0/size",
+            ),
+            (
+                r#"{"title":"a","items":[{"count":1,"size":"huge"}]}"#,
+                InvalidValue,
+                "/items/0/size",
+            ),
             (r"[]", InvalidType, ""),
             (r#" ["a", []]"#, InvalidType, ""),
             (&"[".repeat(100_000), InvalidType, ""),
@@ -279,14 +311,13 @@ mod tests {
             (r#"{"title":"\\\u0000"}"#, "/title"),
             (r#"{"title":"\n\"\u0000"}"#, "/title"),
         ] {
-            assert_eq!(
-                refused(body.as_bytes()),
-                (Code::InvalidValue, Some(at.to_owned())),
-                "{body}"
-            );
+            let failure = parse_kept::<Order>(body.as_bytes()).expect_err(body);
+            assert_eq!(failure.code(), Code::InvalidValue);
+            assert_eq!(failure.fields()[0].pointer, at, "{body}");
+            assert!(parse::<Order>(body.as_bytes()).is_ok(), "kept nowhere: {body}");
         }
         for body in [r#"{"title":"\\u0000"}"#, r#"{"title":"u0000 \u0001 \\\\u0000"}"#] {
-            assert!(parse::<Order>(body.as_bytes()).is_ok(), "{body}");
+            assert!(parse_kept::<Order>(body.as_bytes()).is_ok(), "{body}");
         }
         let nested = serde_json::json!({"items": ["", {"a/b": "\0"}], "z": 1});
         assert_eq!(find_zero(&nested).map(pointer).as_deref(), Some("/items/1/a~1b"));
