@@ -1,8 +1,8 @@
 //! Clients that give up over HTTP/2.
 //!
 //! Over HTTP/1 a client that gives up closes its connection, and the connection drops what it was answering. Over HTTP/2
-//! each request is a task of its own, which nobody drops. So the stream of its body is asked now and then, once the body
-//! has been read: it knows whether the client has reset the stream or closed the connection.
+//! each request is a task of its own, which nobody drops. So the stream of its body is asked now and then, once the handler
+//! has let go of it: it knows whether the client has reset the stream or closed the connection.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -20,22 +20,16 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The end of a client's patience.
-pub(super) struct Departure(Option<Rc<RefCell<Body>>>);
-
-struct Body {
-    payload: Payload,
-    /// Whether everything was read: before that, asking would take bytes from the handler.
-    read: bool,
-}
+pub(super) struct Departure(Option<Rc<RefCell<Payload>>>);
 
 impl Departure {
     /// Watches the client of `request`.
     pub(super) fn watch(request: &mut ServiceRequest) -> Self {
         match request.take_payload() {
             payload @ Payload::H2 { .. } => {
-                let body = Rc::new(RefCell::new(Body { payload, read: false }));
-                let watched: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Watched(Rc::clone(&body)));
-                request.set_payload(watched.into());
+                let body = Rc::new(RefCell::new(payload));
+                let shared: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Shared(Rc::clone(&body)));
+                request.set_payload(shared.into());
                 Self(Some(body))
             }
             payload => {
@@ -52,29 +46,22 @@ impl Departure {
         };
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if body.borrow_mut().is_given_up() {
+            // As long as the handler has it, the handler is told.
+            let let_go = Rc::strong_count(&body) == 1;
+            if let_go && matches!(body.borrow_mut().next().now_or_never(), Some(Some(Err(_)))) {
                 return;
             }
         }
     }
 }
 
-impl Body {
-    fn is_given_up(&mut self) -> bool {
-        self.read && matches!(self.payload.next().now_or_never(), Some(Some(Err(_))))
-    }
-}
-
 /// The body as the handler reads it.
-struct Watched(Rc<RefCell<Body>>);
+struct Shared(Rc<RefCell<Payload>>);
 
-impl Stream for Watched {
+impl Stream for Shared {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut body = self.0.borrow_mut();
-        let next = body.payload.poll_next_unpin(context);
-        body.read = matches!(next, Poll::Ready(None));
-        next
+        self.0.borrow_mut().poll_next_unpin(context)
     }
 }
