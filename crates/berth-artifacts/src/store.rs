@@ -19,7 +19,8 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Location;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _, PutPayload,
+    BackoffConfig, ClientOptions, GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _,
+    PutPayload, RetryConfig,
 };
 use object_store::{MultipartUpload, WriteMultipart};
 
@@ -37,6 +38,14 @@ const MOST_PARTS: u64 = 9_000;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A server that is away for a moment is waited for; who uploads should not wait for one that is away for long.
+const RETRIES: usize = 6;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The code by which S3 says that there is no such bucket.
+const NO_BUCKET: &str = "<Code>NoSuchBucket</Code>";
 
 /// Where artifacts are kept.
 #[derive(Debug, Clone)]
@@ -197,11 +206,18 @@ impl ArtifactStore {
         }
     }
 
-    /// Asks the store for a sign of life.
+    /// Asks the store for a sign of life. Fails when it cannot be reached, does not know the credentials, or has no such
+    /// bucket.
     pub async fn check(&self) -> Result<(), Error> {
         let nothing = Location::from("health");
-        match self.objects.head(&nothing).await {
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        // The answer to a `HEAD` has no body, and only the body tells a missing bucket from a missing object.
+        match self.objects.get(&nothing).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { ref source, .. })
+                if !source.to_string().contains(NO_BUCKET) =>
+            {
+                Ok(())
+            }
             Err(source) => Err(failed("look for", &nothing)(source)),
         }
     }
@@ -304,6 +320,14 @@ fn s3(options: &S3Options) -> Result<Arc<dyn ObjectStore>, Error> {
                 .with_read_timeout(SILENCE_TIMEOUT)
                 .with_allow_http(options.allow_http),
         )
+        .with_retry(RetryConfig {
+            backoff: BackoffConfig {
+                max_backoff: LONGEST_PAUSE,
+                ..BackoffConfig::default()
+            },
+            max_retries: RETRIES,
+            retry_timeout: RETRY_TIMEOUT,
+        })
         // Files are deleted one by one, and not everything that speaks like S3 knows the other way.
         .with_disable_bulk_delete(true)
         .with_virtual_hosted_style_request(options.virtual_hosted_style);

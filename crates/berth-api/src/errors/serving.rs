@@ -139,6 +139,11 @@ impl From<uploads::Error> for Failure {
             E::Ended(ended) => permission_ended(ended),
             E::ModelDeleted => Self::new(Code::NotFound, sentence(&error)),
             E::Store(error) => error.into(),
+            E::Artifacts(ref cause) if cause.is_transient() => Self::new(
+                Code::Unavailable,
+                "The files of models cannot be kept at the moment; nothing of the upload is.",
+            )
+            .source(error),
             E::Gate(_) | E::Artifacts(_) | E::Summary(_) => Self::internal(error),
         }
     }
