@@ -16,9 +16,13 @@ pub mod tenant;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod browsers;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod compression;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
@@ -26,9 +30,17 @@ mod docs_page;
 #[cfg(test)]
 mod first_use;
 #[cfg(test)]
+mod giving_up;
+#[cfg(test)]
 mod hostile_uploads;
 #[cfg(test)]
+mod large_uploads;
+#[cfg(test)]
 mod log_secrecy;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod object_store;
 #[cfg(test)]
 mod observing;
 #[cfg(test)]
@@ -39,3 +51,5 @@ mod printed_lines;
 mod revocation;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod tls;

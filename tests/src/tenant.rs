@@ -102,12 +102,17 @@ pub fn http() -> Client {
 impl Tenant {
     /// Signs up as `name` at the server, which must be open for it, and makes an organization and a project.
     pub async fn sign_up(address: &str, name: &str) -> Result<Self> {
+        Self::sign_up_by(http(), address, name).await
+    }
+
+    /// The same, by a client of the test's own.
+    pub async fn sign_up_by(http: Client, address: &str, name: &str) -> Result<Self> {
         let mut tenant = Self {
             address: address.to_owned(),
             token: String::new(),
             organization: String::new(),
             project: String::new(),
-            http: http(),
+            http,
         };
         let account = json!({ "email": format!("{name}@example.com"), "password": PASSWORD });
         let session = tenant
@@ -165,6 +170,12 @@ impl Tenant {
             request = request.bearer_auth(&self.token);
         }
         Answer::read(request.send().await?).await
+    }
+
+    /// Changes with JSON, as the person.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
+        let request = self.http.patch(format!("{}{path}", self.address)).json(body);
+        Answer::read(request.bearer_auth(&self.token).send().await?).await
     }
 
     /// Makes a key that may call models.

@@ -80,6 +80,12 @@ pub mod element {
     pub const FLOAT: i64 = 1;
     /// 8-bit unsigned.
     pub const UINT8: i64 = 2;
+    /// 8-bit integer.
+    pub const INT8: i64 = 3;
+    /// 16-bit unsigned.
+    pub const UINT16: i64 = 4;
+    /// 16-bit integer.
+    pub const INT16: i64 = 5;
     /// 32-bit integer.
     pub const INT32: i64 = 6;
     /// 64-bit integer.
@@ -92,6 +98,10 @@ pub mod element {
     pub const FLOAT16: i64 = 10;
     /// 64-bit float.
     pub const DOUBLE: i64 = 11;
+    /// 32-bit unsigned.
+    pub const UINT32: i64 = 12;
+    /// 64-bit unsigned.
+    pub const UINT64: i64 = 13;
 }
 
 /// A tensor with its bytes inside.
@@ -231,6 +241,60 @@ pub fn adder() -> Vec<u8> {
         &[port("y", element::FLOAT, &["rows", "3"])],
     ))
     .into_bytes()
+}
+
+/// A model that runs: turns `count` times in a loop over `start`, 64 floats, and gives `end`. For large counts it runs as
+/// good as forever.
+pub fn spinner() -> Vec<u8> {
+    let body = graph(
+        &[
+            node("Identity", &["going"], &["go_on"], &[]),
+            node("Sin", &["value"], &["next"], &[]),
+        ],
+        &[],
+        &[
+            port("turn", element::INT64, &[]),
+            port("going", element::BOOL, &[]),
+            port("value", element::FLOAT, &["64"]),
+        ],
+        &[
+            port("go_on", element::BOOL, &[]),
+            port("next", element::FLOAT, &["64"]),
+        ],
+    );
+    let turn = node(
+        "Loop",
+        &["count", "yes", "start"],
+        &["end"],
+        &[graph_attribute("body", &body)],
+    );
+    model(&graph(
+        &[turn],
+        &[tensor("yes", element::BOOL, &[], &[1])],
+        &[
+            port("count", element::INT64, &[]),
+            port("start", element::FLOAT, &["64"]),
+        ],
+        &[port("end", element::FLOAT, &["64"])],
+    ))
+    .into_bytes()
+}
+
+/// A model that runs: each input `x` of the given name and element type, of shape `[rows]`, comes out as `x_out`.
+pub fn echo(inputs: &[(&str, i64)]) -> Vec<u8> {
+    let outputs: Vec<String> = inputs.iter().map(|(name, _)| format!("{name}_out")).collect();
+    let both = || inputs.iter().zip(&outputs);
+    let nodes: Vec<_> = both()
+        .map(|((name, _), output)| node("Identity", &[name], &[output], &[]))
+        .collect();
+    let given: Vec<_> = inputs
+        .iter()
+        .map(|(name, element_type)| port(name, *element_type, &["rows"]))
+        .collect();
+    let had: Vec<_> = both()
+        .map(|((_, element_type), output)| port(output, *element_type, &["rows"]))
+        .collect();
+    model(&graph(&nodes, &[], &given, &had)).into_bytes()
 }
 
 /// A model that runs and has the shape of a text embedder: `input_ids` and `attention_mask` to
