@@ -90,7 +90,8 @@ fn on_newest_postgres(surroundings: &Surroundings) -> Result<Report> {
     let (url, server) =
         servers::start_postgres(Some(downloads::postgres()?), &folder.path().join("postgres"))?;
     println!("\nThe store on PostgreSQL {}", server.installation().version);
-    let selection = ["-p".to_owned(), "berth-store".to_owned()];
+    // Of the whole workspace, so that nothing is compiled again with other features.
+    let selection = ["-E".to_owned(), "package(berth-store)".to_owned()];
     let report = surroundings.nextest(&[], &selection, &[(servers::DATABASE_URL, url)]);
     server.stop()?;
     report

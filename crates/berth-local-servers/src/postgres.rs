@@ -223,6 +223,8 @@ fn server_command(cluster: &Cluster, options: &Options, port: u16) -> std::proce
     };
     set("listen_addresses", "127.0.0.1");
     set("max_connections", &options.max_connections.to_string());
+    // Who stops in the middle of signing in, as over a cut line, would hold up every `DROP DATABASE` for a minute.
+    set("authentication_timeout", "5s");
     let socket = socket_dir(cluster)
         .map(|folder| folder.display().to_string())
         .unwrap_or_default();

@@ -57,7 +57,7 @@ pub(super) fn cases() -> Vec<Case> {
         in_json(
             "an answer in binary",
             format!(r#"{{"inputs":[],"parameters":{{"binary_data_output":true}},"model":"{MODEL}"}}"#),
-            "unsupported_parameter",
+            "missing_tensor",
         ),
         in_json(
             "an output in binary",

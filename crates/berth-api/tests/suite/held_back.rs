@@ -122,7 +122,10 @@ async fn demoted_operator_who_holds_the_last_byte_back_does_not_promote_himself(
     let first = house.operator().await;
     let second = house.sign_up("ada@example.com").await;
     let me = house.get("/api/v1/auth/me", &text(&second["access_token"])).await;
-    let path = format!("{API}/platform/users/{}", text(&me.succeeded(200)["user_id"]));
+    let path = format!(
+        "{API}/platform/users/{}",
+        text(&me.succeeded(200)["user"]["user_id"])
+    );
     let operates = |operator: bool| json!({"operator": operator});
     house.patch(&path, &first, &operates(true)).await.succeeded(200);
     // A session that the server does not remember yet, so that it has to ask.
