@@ -2,8 +2,8 @@
 //!
 //! A revocation holds on every node within a second. Two ways tell a node of changes: a push through coordination, and a
 //! counter in the database that is read every half second. While a node has heard of neither for a second, it asks the
-//! database for every request, and when that fails too it refuses ([`Error::Unavailable`]): it never admits a key on the
-//! ground of what it knew earlier.
+//! database for every request, and when that fails too it refuses ([`Error::Unavailable`]). One gap is left: a node that is
+//! cut off from the database alone trusts the push, and so misses what a node that is cut off from coordination revokes.
 
 use std::future::Future;
 use std::net::IpAddr;
