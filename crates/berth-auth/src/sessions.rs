@@ -10,6 +10,7 @@
 //! only when the access token expires.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use berth_domain::access::Person;
@@ -117,7 +118,11 @@ pub enum TokenError {
 
 /// What a node remembers of sessions, for a short time.
 #[derive(Debug)]
-pub(crate) struct SessionCache(Cache<SessionId, Known>);
+pub(crate) struct SessionCache {
+    known: Cache<SessionId, Known>,
+    /// Moves on whenever something is forgotten, so that what was read before is not remembered after.
+    epoch: AtomicU64,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
@@ -128,22 +133,39 @@ struct Known {
 
 impl SessionCache {
     pub(crate) fn new() -> Self {
-        Self(
-            Cache::builder()
+        Self {
+            known: Cache::builder()
                 .max_capacity(CACHE_CAPACITY)
                 .time_to_live(CACHE_LIFETIME)
                 .build(),
-        )
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// To be taken before a session is read, and handed to [`SessionCache::keep`] with it.
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Remembers a session, unless something was forgotten since `epoch`.
+    fn keep(&self, session: SessionId, known: Known, epoch: u64) {
+        self.known.insert(session, known);
+        // Whoever forgets moves the epoch on first: either that is seen here, or their removal comes after our insertion.
+        if self.epoch() != epoch {
+            self.known.invalidate(&session);
+        }
     }
 
     /// Forgets a session, because it was ended here.
     pub(crate) fn forget(&self, session: SessionId) {
-        self.0.invalidate(&session);
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.known.invalidate(&session);
     }
 
     /// Forgets every session, because several were ended here.
     pub(crate) fn forget_all(&self) {
-        self.0.invalidate_all();
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.known.invalidate_all();
     }
 }
 
@@ -291,7 +313,7 @@ impl Auth {
     /// Who sends the access token `text`, if it holds and its session lives.
     pub async fn authenticate_token(&self, text: &str) -> Result<Person, TokenError> {
         let claimed = self.tokens().verify(text)?;
-        let known = match self.session_cache().0.get(&claimed.session) {
+        let known = match self.session_cache().known.get(&claimed.session) {
             Some(known) => known,
             None => self.ask_for_session(claimed.session).await?,
         };
@@ -318,8 +340,9 @@ impl Auth {
         })
     }
 
-    /// Asks the database for a session; a live one is remembered.
+    /// Asks the database for a session; a live one is remembered, unless one was ended here meanwhile.
     async fn ask_for_session(&self, session: SessionId) -> Result<Known, TokenError> {
+        let epoch = self.session_cache().epoch();
         let found = self
             .store()
             .find_session(session)
@@ -336,7 +359,7 @@ impl Auth {
             operator: found.operator,
             ends_at: found.expires_at,
         };
-        self.session_cache().0.insert(session, known);
+        self.session_cache().keep(session, known, epoch);
         Ok(known)
     }
 

@@ -7,9 +7,9 @@ use berth_auth::api_keys;
 use berth_auth::organizations::OrganizationWish;
 use berth_auth::roles::{self, RoleWish};
 use berth_auth::service_accounts::{self, ServiceAccountWish};
-use berth_auth::sessions::{RefreshError, SignInError};
+use berth_auth::sessions::{RefreshError, SignInError, TokenError};
 use berth_auth::{access, authenticator, invitations, members, organizations, people};
-use berth_domain::access::can;
+use berth_domain::access::{Person, can};
 use berth_domain::permission::{BuiltinRole, Permission};
 use berth_domain::secret::Secret;
 use berth_store::idempotency_keys::Keep;
@@ -464,6 +464,41 @@ async fn account_disabled_while_its_password_is_checked_gets_no_session() {
         matches!(signed_in, Err(SignInError::Credentials)),
         "{signed_in:?}"
     );
+}
+
+#[tokio::test]
+async fn session_that_was_read_before_it_ended_is_not_remembered_after() {
+    let house = House::new().await;
+    for one_alone in [true, false] {
+        let here = house.sign_up(&format!("ada{one_alone}@example.com")).await;
+        let (address, password) = (
+            email(&format!("ada{one_alone}@example.com")),
+            Secret::new(PASSWORD),
+        );
+        let ended = house.auth.sign_in(&address, &password, None, ADDRESS).await;
+        let ended = ended.expect("signs in");
+        let ada = Person {
+            user: here.user,
+            session: here.session,
+            operator: false,
+        };
+        // The read has begun, and so sees the session as it is, and waits for the table of its person.
+        let locked = house.database.lock_table("users").await.expect("locks");
+        let reading = house.auth.authenticate_token(ended.access.text.expose());
+        let (read, ()) = tokio::join!(reading, async {
+            somebody_waits(&house).await;
+            if one_alone {
+                let open = house.auth.end_session(&ada, ended.session).await;
+                assert!(open.expect("ends"));
+            } else {
+                assert_eq!(house.auth.end_other_sessions(&ada).await.expect("ends"), 1);
+            }
+            locked.free().await.expect("frees");
+        });
+        read.expect("it began before the end");
+        let after = house.auth.authenticate_token(ended.access.text.expose()).await;
+        assert!(matches!(after, Err(TokenError::SessionEnded)), "{after:?}");
+    }
 }
 
 #[tokio::test]
