@@ -17,7 +17,7 @@ use berth_domain::id::RequestId;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use crate::errors::{Failure, Form};
+use crate::errors::{Audience, Failure, Form};
 use crate::frame::Frame;
 use crate::layers::departure::Departure;
 use crate::layers::failures::render_error;
@@ -34,7 +34,8 @@ pub(crate) async fn observe(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let context = context(&request)?;
     let record = Record::begin(&request, context.clone());
-    let openai = context.form() == Form::OpenAi;
+    // By the path alone: whoever asks for problem details has come to the same surface.
+    let openai = Audience::of(request.path()) == Audience::OpenAi;
     request.extensions_mut().insert(context.clone());
     answer_head_like_get(&mut request);
 
@@ -53,8 +54,8 @@ pub(crate) async fn observe(
 
     let mut response = match outcome {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(ready(render_error(&error, &context), &context, record)),
-        Err(panic) => return Err(panicked(panic.as_ref(), &context, record)),
+        Ok(Err(error)) => return Err(ready(render_error(&error, &context), &context, openai, record)),
+        Err(panic) => return Err(panicked(panic.as_ref(), &context, openai, record)),
     };
     tag(response.headers_mut(), &context, openai);
     record.end(response.status(), response.request().match_pattern().as_deref());
@@ -140,22 +141,22 @@ impl ResponseError for Ready {
     }
 }
 
-fn ready(mut response: HttpResponse, context: &RequestContext, record: Record) -> Error {
-    tag(response.headers_mut(), context, context.form() == Form::OpenAi);
+fn ready(mut response: HttpResponse, context: &RequestContext, openai: bool, record: Record) -> Error {
+    tag(response.headers_mut(), context, openai);
     let status = response.status();
     record.end(status, None);
     Ready(RefCell::new(Some(response)), status).into()
 }
 
 /// A panic is a bug: it is logged, and the caller learns that something went wrong and nothing else.
-fn panicked(panic: &(dyn Any + Send), context: &RequestContext, record: Record) -> Error {
+fn panicked(panic: &(dyn Any + Send), context: &RequestContext, openai: bool, record: Record) -> Error {
     let message = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     let failure = Failure::internal(format!("a handler panicked: {message}")).into();
-    ready(render_error(&failure, context), context, record)
+    ready(render_error(&failure, context), context, openai, record)
 }
 
 #[cfg(test)]

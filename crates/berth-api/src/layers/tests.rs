@@ -131,6 +131,25 @@ async fn error_has_the_form_of_the_surface() {
 }
 
 #[actix_web::test]
+async fn time_is_told_by_the_surface_whatever_form_errors_have() {
+    for (path, told) in [
+        ("/v1/nothing", true),
+        ("/v1/panics", true),
+        ("/v2/nothing", false),
+        ("/nothing", false),
+    ] {
+        let request = TestRequest::get().uri(path);
+        let answer = ask(request.insert_header((header::ACCEPT, "application/problem+json"))).await;
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(answer.header("openai-processing-ms").is_some(), told, "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn id_of_the_caller_is_not_taken_over() {
     let answer = ask(TestRequest::get()
         .uri("/healthz")
