@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 
 use crate::errors::Failure;
-use crate::readiness::{Part, Readiness};
+use crate::readiness::{Readiness, Report};
 use crate::services::Services;
 
 /// The services, for extractors alone: a handler gets them from an extractor that has checked the caller, and there is
@@ -40,8 +40,8 @@ impl State {
         &self.0.services
     }
 
-    /// What the server needs, and whether it can be reached.
-    pub(crate) async fn parts(&self) -> Vec<Part> {
-        self.0.readiness.parts(&self.0.services).await
+    /// Whether the server takes requests, and which of its parts can be reached.
+    pub(crate) async fn readiness(&self) -> Report {
+        self.0.readiness.report(&self.0.services).await
     }
 }

@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
 use crate::errors::Failure;
-use crate::readiness::Part;
+use crate::readiness::Report;
 use crate::services::Services;
 use crate::state::State;
 
@@ -15,9 +15,9 @@ use crate::state::State;
 pub(crate) struct Public(State);
 
 impl Public {
-    /// What the server needs, and whether it can be reached: a moment ago.
-    pub(crate) async fn parts(&self) -> Vec<Part> {
-        self.0.parts().await
+    /// Whether the server takes requests, and which of its parts can be reached: a moment ago.
+    pub(crate) async fn readiness(&self) -> Report {
+        self.0.readiness().await
     }
 }
 

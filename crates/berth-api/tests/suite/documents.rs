@@ -1,16 +1,21 @@
 //! What the server says of itself.
 
 use berth_domain::address::AddressList;
+use berth_test_support::wait_until;
 use reqwest::Method;
+use serde_json::json;
 
-use crate::house::House;
+use crate::house::{House, LIMIT};
 
 #[tokio::test]
 async fn health_is_told() {
     let house = House::new().await;
     assert_eq!(house.get("/healthz", "").await.succeeded(200)["status"], "ok");
     let ready = house.get("/readyz", "").await.succeeded(200);
-    assert_eq!(ready["ready"], true);
+    assert_eq!(
+        (&ready["ready"], &ready["degraded"]),
+        (&json!(true), &json!(false))
+    );
     let parts: Vec<_> = ready["parts"]
         .as_array()
         .expect("parts")
@@ -39,14 +44,42 @@ async fn lost_database_is_named_and_everything_says_so() {
     let tenant = house.tenant("acme").await;
     house.store.close().await;
     let ready = house.get("/readyz", "").await.succeeded(503);
-    assert_eq!(ready["parts"][0]["name"], "database");
-    assert_eq!(ready["parts"][0]["ready"], false);
+    assert_eq!(
+        ready,
+        json!({
+            "ready": false,
+            "degraded": false,
+            "parts": [{"name": "database", "ready": false}, {"name": "coordination", "ready": true}],
+        }),
+        "not all was there so far"
+    );
+    let ready = house.get("/v2/health/ready", "").await;
+    assert_eq!(ready.status.as_u16(), 503);
     assert_eq!(house.get("/healthz", "").await.succeeded(200)["status"], "ok");
     let answer = house
         .get(&tenant.root(), &tenant.token)
         .await
         .refused(503, "unavailable");
     assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn server_that_was_complete_stays_ready_without_the_database() {
+    let house = House::new().await;
+    house.get("/readyz", "").await.succeeded(200);
+    house.store.close().await;
+    // What is told may be a second old.
+    let noticed = wait_until(LIMIT, async || {
+        house.get("/readyz", "").await.succeeded(200)["degraded"] == true
+    });
+    noticed.await.expect("the loss is told");
+    let ready = house.get("/readyz", "").await.succeeded(200);
+    assert_eq!(
+        (&ready["ready"], &ready["parts"][0]),
+        (&json!(true), &json!({"name": "database", "ready": false}))
+    );
+    let ready = house.get("/v2/health/ready", "").await.succeeded(200);
+    assert_eq!(ready["ready"], true);
 }
 
 #[tokio::test]

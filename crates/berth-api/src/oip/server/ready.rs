@@ -20,7 +20,7 @@ declare_errors!(Errors for Oip: [], Unavailable);
 )]
 #[get("/v2/health/ready")]
 pub(crate) async fn show(public: Public) -> Result<Json<ServerReady>, Failure> {
-    if public.parts().await.iter().all(|part| part.ready) {
+    if public.readiness().await.ready {
         Ok(Json(ServerReady { ready: true }))
     } else {
         Err(Failure::of(Code::Unavailable))
