@@ -118,7 +118,8 @@ impl Router {
         }
     }
 
-    /// What `model` (`name`, or `name@number` for one version) leads to for `key`; with `version`, that one.
+    /// What `model` (`name`, or `name@number` for one version) leads to for `key`; with `version`, that one. Two versions that
+    /// differ lead nowhere.
     pub async fn resolve(
         &self,
         key: &KeyIdentity,
@@ -127,7 +128,13 @@ impl Router {
     ) -> Result<Target, Error> {
         let not_found = || Error::NotFound(model.to_owned());
         let (name, number) = match model.split_once('@') {
-            Some((name, number)) => (name, Some(number.parse::<u32>().map_err(|_| not_found())?)),
+            Some((name, number)) => {
+                let number = number.parse::<u32>().map_err(|_| not_found())?;
+                if version.is_some_and(|version| version != number) {
+                    return Err(not_found());
+                }
+                (name, Some(number))
+            }
             None => (model, version),
         };
         if !key.admits_model(name) {

@@ -56,9 +56,13 @@ async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
             "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}],
         })
     );
-    house.get("/v2/models/sum/versions/1", &key).await.succeeded(200);
+    for one in ["/v2/models/sum/versions/1", "/v2/models/sum@1/versions/1"] {
+        house.get(one, &key).await.succeeded(200);
+    }
     for missing in [
         "/v2/models/sum/versions/2",
+        "/v2/models/sum@1/versions/2",
+        "/v2/models/sum@2/versions/1",
         "/v2/models/sum/versions/x",
         "/v2/models/other",
     ] {
@@ -80,6 +84,12 @@ async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
     assert_eq!(answer.header("x-should-retry"), Some("true"));
     assert!(answer.header("openai-processing-ms").is_some());
     assert_eq!(house.get("/v2/models/sum/ready", &key).await.status.as_u16(), 503);
+    for (versions, status) in [("sum@1/versions/1", 503), ("sum@1/versions/2", 404)] {
+        let path = format!("/v2/models/{versions}/infer");
+        let input = json!({"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]});
+        let answer = infer(&house, &path, &key, &json!({"inputs": [input]})).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
 }
 
 #[tokio::test]
