@@ -5,7 +5,7 @@
     reason = "fields are named as in JSON, where an id says of what"
 )]
 
-mod list;
+pub(crate) mod list;
 mod paths;
 
 pub(crate) mod api_keys;

@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use crate::errors::{Code, Failure};
 
 const USUAL_LIMIT: u32 = 50;
-const LARGEST_LIMIT: u32 = 200;
+/// The most items of a page, of every list.
+pub(crate) const LARGEST_LIMIT: u32 = 200;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]

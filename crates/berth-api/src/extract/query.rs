@@ -24,8 +24,12 @@ impl<T: DeserializeOwned> FromRequest for InQuery<T> {
 
 pub(super) fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
     pairs(query).map_err(|told| {
-        let (code, _) = kind(&told);
-        Failure::new(code, format!("The query is not as it should be: {told}."))
+        let (code, name) = kind(&told);
+        let failure = Failure::new(code, format!("The query is not as it should be: {told}."));
+        match name {
+            Some(name) => failure.field(format!("/{name}"), told.clone()),
+            None => failure,
+        }
     })
 }
 

@@ -219,7 +219,8 @@ async fn queries_that_do_not_fit_are_refused() {
         let pages = described["parameters"]
             .as_array()
             .is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == "after"));
-        if !pages {
+        // Those of the other surfaces have rules of their own.
+        if !pages || !place.operation.path.starts_with("/api/") {
             continue;
         }
         lists += 1;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use berth_test_support::wait_until;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::furniture::deploy;
-use crate::house::House;
+use crate::house::{House, LIMIT};
 
 async fn infer(house: &House, path: &str, key: &str, body: &Value) -> Answer {
     let answer = house.post(path, key, body).await;
@@ -89,6 +90,75 @@ async fn deployment_is_listed_described_and_not_ready_without_a_worker() {
         let input = json!({"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]});
         let answer = infer(&house, &path, &key, &json!({"inputs": [input]})).await;
         assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn models_are_listed_by_pages_when_asked() {
+    let house = House::new().await;
+    let tenant = house.tenant("acme").await;
+    deploy(&house, &tenant).await;
+    let deployments = format!("{}/deployments", tenant.project_root());
+    for name in ["alpha", "beta", "gamma"] {
+        let body = json!({"name": name, "model": "adder"});
+        house
+            .post(&deployments, &tenant.token, &body)
+            .await
+            .succeeded(201);
+    }
+    let key = house.key(&tenant, &["inference.run"]).await;
+    let all = json!(["alpha", "beta", "gamma", "sum"]);
+    let listed = wait_until(LIMIT, async || {
+        let list = house.get("/v1/models", &key).await.succeeded(200);
+        list["data"].as_array().is_some_and(|models| models.len() == 4)
+    });
+    listed.await.expect("all are listed");
+    for (query, names, has_more) in [
+        ("", all.clone(), false),
+        ("limit=4", all.clone(), false),
+        ("limit=2", json!(["alpha", "beta"]), true),
+        ("limit=2&after=beta", json!(["gamma", "sum"]), false),
+        ("limit=2&after=alpha", json!(["beta", "gamma"]), true),
+        ("after=beside", json!(["beta", "gamma", "sum"]), false),
+        ("limit=2&order=desc", json!(["sum", "gamma"]), true),
+        ("after=gamma&order=desc", json!(["beta", "alpha"]), false),
+        ("limit=2&before=sum", json!(["beta", "gamma"]), true),
+        ("limit=2&before=gamma", json!(["alpha", "beta"]), false),
+        ("after=alpha&before=sum", json!(["beta", "gamma"]), false),
+        ("after=sum", json!([]), false),
+        ("client_version=1", all, false),
+    ] {
+        let list = house.get(&format!("/v1/models?{query}"), &key).await;
+        list.check(&Method::GET, "/v1/models");
+        let list = list.succeeded(200);
+        let models = list["data"].as_array().expect("models");
+        let ids: Vec<_> = models.iter().map(|model| model["id"].clone()).collect();
+        assert_eq!(json!(ids), names, "{query}");
+        assert_eq!(list["has_more"], has_more, "{query}");
+        assert_eq!(
+            list["first_id"],
+            ids.first().cloned().unwrap_or_default(),
+            "{query}"
+        );
+        assert_eq!(
+            list["last_id"],
+            ids.last().cloned().unwrap_or_default(),
+            "{query}"
+        );
+    }
+    for (query, code, param) in [
+        ("limit=0", "invalid_value", "limit"),
+        ("limit=201", "invalid_value", "limit"),
+        ("limit=many", "invalid_value", "limit"),
+        ("order=up", "invalid_value", "order"),
+        ("after=No%20Name", "invalid_value", "after"),
+        ("before=", "invalid_value", "before"),
+        ("limit=1&limit=2", "duplicate_parameter", "limit"),
+    ] {
+        let answer = house.get(&format!("/v1/models?{query}"), &key).await;
+        let answer = answer.refused(400, code);
+        answer.check(&Method::GET, "/v1/models");
+        assert_eq!(answer.json()["error"]["param"], param, "{query}");
     }
 }
 
