@@ -15,6 +15,7 @@ use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 
 use crate::models::concerned;
+use crate::place;
 use crate::routing::{Router, Standing};
 use crate::surroundings::Surroundings;
 
@@ -58,6 +59,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The project or its organization was deleted or suspended meanwhile.
+    #[error(transparent)]
+    Ended(#[from] place::Ended),
     /// The store failed; the operator's business.
     #[error("the deployments cannot be reached")]
     Store(#[from] berth_store::Error),
@@ -121,6 +125,7 @@ impl Deployments {
             store, clock, random, ..
         } = &self.around;
         let mut tx = store.tenant(organization).await?;
+        place::hold(&mut tx, organization, access.project()).await??;
         let model = tx
             .models()
             .find(organization, access.project(), &draft.model)

@@ -5,6 +5,7 @@ pub mod deployments;
 pub mod gate;
 pub mod inference;
 pub mod models;
+pub mod place;
 pub mod planner;
 pub mod proving;
 pub mod recognition;

@@ -11,6 +11,7 @@ use berth_store::models::{Model, ModelChange, NAME_TAKEN, NewModel, Reach};
 use berth_store::page::{List, Page};
 use berth_store::versions::{Deletion, Version};
 
+use crate::place;
 use crate::surroundings::Surroundings;
 
 /// Longest description, in characters.
@@ -42,6 +43,9 @@ pub enum Error {
         /// How many characters it may have.
         limit: usize,
     },
+    /// The project or its organization was deleted or suspended meanwhile.
+    #[error(transparent)]
+    Ended(#[from] place::Ended),
     /// The store failed; the operator's business.
     #[error("the models cannot be reached")]
     Store(#[from] berth_store::Error),
@@ -97,6 +101,7 @@ impl Models {
             created_at: clock.now(),
         };
         let mut tx = store.tenant(access.organization()).await?;
+        place::hold(&mut tx, access.organization(), access.project()).await??;
         match tx.models().insert(access.organization(), &model).await {
             Ok(()) => {}
             Err(error) if error.constraint() == Some(NAME_TAKEN) => return Err(Error::NameTaken(model.name)),

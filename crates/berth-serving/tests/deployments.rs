@@ -1,4 +1,4 @@
-//! Deployments against what happens to their models at the same time.
+//! Models and deployments against what happens to what they stand on at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use berth_domain::random::SystemRandom;
 use berth_domain::secret::Secret;
 use berth_serving::Surroundings;
 use berth_serving::deployments::{Change, Deployments, Draft, Error, Share};
+use berth_serving::models::{self, Models};
+use berth_serving::place::Ended;
+use berth_store::changes::Topic;
 use berth_store::idempotency_keys::Keep;
 use berth_store::models::{NewModel, Reach};
 use berth_store::organizations::NewOrganization;
@@ -27,16 +30,20 @@ use berth_store::system::versions::Outcome;
 use berth_store::users::NewUser;
 use berth_store::versions::{Measured, NewVersion};
 use berth_store::{Options, Store};
-use berth_test_support::TestDatabase;
+use berth_test_support::{TestDatabase, wait_until};
 
 /// A project with a model that has one ready version.
 struct Scene {
     store: Store,
     /// Waits only a moment for what another transaction has locked.
     hasty: Deployments,
+    hasty_models: Models,
+    patient: Deployments,
+    patient_models: Models,
     access: ProjectAccess<can::DeploymentsWrite>,
+    models_access: ProjectAccess<can::ModelsWrite>,
     model: ModelId,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Scene {
@@ -64,19 +71,24 @@ impl Scene {
             operator: false,
         });
         let permissions = BuiltinRole::Owner.permissions();
-        let access = ProjectAccess::vouch(organization, project, caller, permissions).context("an owner")?;
-        let around = Surroundings {
-            store: hasty,
+        let access = ProjectAccess::vouch(organization, project, caller.clone(), permissions.clone());
+        let models_access = ProjectAccess::vouch(organization, project, caller, permissions);
+        let around = |store| Surroundings {
+            store,
             fleet: Fleet::new(Arc::new(Memory::new())),
             clock: Arc::new(clock),
             random: Arc::new(random),
         };
         let scene = Self {
+            hasty: Deployments::new(around(hasty.clone())),
+            hasty_models: Models::new(around(hasty)),
+            patient: Deployments::new(around(store.clone())),
+            patient_models: Models::new(around(store.clone())),
             store,
-            hasty: Deployments::new(around),
-            access,
+            access: access.context("an owner")?,
+            models_access: models_access.context("an owner")?,
             model: ModelId::new(&clock, &random),
-            _database: database,
+            database,
         };
         scene.furnish(user).await?;
         scene.add_version().await?;
@@ -110,17 +122,24 @@ impl Scene {
         tx.projects().insert(organization, &project).await?;
         let model = NewModel {
             id: self.model,
+            ..self.new_model("iris")?
+        };
+        tx.models().insert(organization, &model).await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn new_model(&self, name: &str) -> Result<NewModel> {
+        Ok(NewModel {
+            id: ModelId::new(&SystemClock, &SystemRandom),
             project: self.access.project(),
-            name: "iris".parse()?,
+            name: name.parse()?,
             title: None,
             description: String::new(),
             license: None,
             reach: Reach::Project,
-            created_by: Creator::User(user),
-            created_at,
-        };
-        tx.models().insert(organization, &model).await?;
-        Ok(tx.commit().await?)
+            created_by: Creator::from(self.access.caller()),
+            created_at: SystemClock.now(),
+        })
     }
 
     async fn add_version(&self) -> Result<()> {
@@ -173,20 +192,62 @@ impl Scene {
     }
 
     async fn deploy(&self, versions: Vec<Share>) -> Result<(), Error> {
-        let draft = Draft {
-            name: "search".parse().expect("a handle"),
-            model: "iris".parse().expect("a handle"),
-            versions,
-            settings: Settings::default(),
-        };
-        let made = self.hasty.create(&self.access, draft, &Keep::nothing()).await;
+        let made = self
+            .hasty
+            .create(&self.access, draft(versions), &Keep::nothing())
+            .await;
         made.map(drop)
+    }
+
+    /// Deletes the project, and waits for whom it must.
+    async fn delete_project(&self) -> Result<()> {
+        let (organization, project) = (self.access.organization(), self.access.project());
+        let mut tx = self.store.tenant(organization).await?;
+        let there = tx
+            .projects()
+            .delete(organization, project, SystemClock.now())
+            .await?;
+        anyhow::ensure!(there, "it was deleted before");
+        Ok(tx.commit().await?)
+    }
+
+    /// Waits until so many statements wait for locks.
+    async fn wait_for_waiting(&self, wanted: i64) -> Result<()> {
+        let waiting = wait_until(LIMIT, async || {
+            self.database
+                .waiting()
+                .await
+                .is_ok_and(|waiting| waiting >= wanted)
+        });
+        waiting.await.with_context(|| format!("fewer than {wanted} wait"))
+    }
+}
+
+fn draft(versions: Vec<Share>) -> Draft {
+    Draft {
+        name: "search".parse().expect("a handle"),
+        model: "iris".parse().expect("a handle"),
+        versions,
+        settings: Settings::default(),
+    }
+}
+
+fn model_draft(name: &str) -> models::Draft {
+    models::Draft {
+        name: name.parse().expect("a handle"),
+        title: None,
+        description: String::new(),
+        license: None,
+        reach: Reach::Project,
     }
 }
 
 fn is_kept_waiting(result: &Result<(), Error>) -> bool {
     matches!(result, Err(Error::Store(error)) if error.is_transient())
 }
+
+/// How long a condition is waited for: far longer than it takes.
+const LIMIT: Duration = Duration::from_secs(20);
 
 const FIRST: Share = Share {
     number: 1,
@@ -244,5 +305,107 @@ async fn model_that_is_being_deleted_gets_no_other_versions_deployed() -> Result
     assert!(is_kept_waiting(&meanwhile.map(drop)));
     deletion.rollback().await?;
     scene.hasty.update(&scene.access, &name, change).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_made_in_a_project_that_is_being_deleted() -> Result<()> {
+    let scene = Scene::new().await?;
+    let (organization, project) = (scene.access.organization(), scene.access.project());
+    let make_model = async || {
+        let (access, keep) = (&scene.models_access, Keep::nothing());
+        let made = scene
+            .hasty_models
+            .create(access, model_draft("rose"), &keep)
+            .await;
+        made.map(drop)
+    };
+    let mut deletion = scene.store.tenant(organization).await?;
+    deletion
+        .projects()
+        .delete(organization, project, SystemClock.now())
+        .await?;
+
+    let meanwhile = scene.deploy(vec![FIRST]).await;
+    assert!(is_kept_waiting(&meanwhile), "{meanwhile:?}");
+    let meanwhile = make_model().await;
+    assert!(
+        matches!(&meanwhile, Err(models::Error::Store(error)) if error.is_transient()),
+        "{meanwhile:?}"
+    );
+
+    deletion.commit().await?;
+    let afterwards = scene.deploy(vec![FIRST]).await;
+    assert!(
+        matches!(afterwards, Err(Error::Ended(Ended::Deleted))),
+        "{afterwards:?}"
+    );
+    let afterwards = make_model().await;
+    assert!(
+        matches!(afterwards, Err(models::Error::Ended(Ended::Deleted))),
+        "{afterwards:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn deployment_that_is_being_made_goes_with_its_project() -> Result<()> {
+    let scene = Scene::new().await?;
+    let (organization, project) = (scene.access.organization(), scene.access.project());
+    // The deployment is made and not committed, because somebody else holds the counter of changes.
+    let mut other = scene.store.tenant(organization).await?;
+    other.changes().bump(Topic::Deployments).await?;
+    let keep = Keep::nothing();
+    let (made, deleted, freed) = tokio::join!(
+        scene.patient.create(&scene.access, draft(vec![FIRST]), &keep),
+        async {
+            scene.wait_for_waiting(1).await?;
+            scene.delete_project().await
+        },
+        async {
+            scene.wait_for_waiting(2).await?;
+            anyhow::Ok(other.rollback().await?)
+        },
+    );
+    made?;
+    deleted?;
+    freed?;
+    let mut tx = scene.store.tenant(organization).await?;
+    let left = tx
+        .deployments()
+        .find(organization, project, &"search".parse()?)
+        .await?;
+    assert_eq!(left, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn model_that_is_being_made_goes_with_its_project() -> Result<()> {
+    let scene = Scene::new().await?;
+    let (organization, project) = (scene.access.organization(), scene.access.project());
+    // Whether the name is free is not known while another is about to take it.
+    let mut other = scene.store.tenant(organization).await?;
+    let rival = scene.new_model("rose")?;
+    other.models().insert(organization, &rival).await?;
+    let keep = Keep::nothing();
+    let (made, deleted, freed) = tokio::join!(
+        scene
+            .patient_models
+            .create(&scene.models_access, model_draft("rose"), &keep),
+        async {
+            scene.wait_for_waiting(1).await?;
+            scene.delete_project().await
+        },
+        async {
+            scene.wait_for_waiting(2).await?;
+            anyhow::Ok(other.rollback().await?)
+        },
+    );
+    made?;
+    deleted?;
+    freed?;
+    let mut tx = scene.store.tenant(organization).await?;
+    let left = tx.models().find(organization, project, &"rose".parse()?).await?;
+    assert_eq!(left, None);
     Ok(())
 }

@@ -213,7 +213,8 @@ impl Models<'_> {
         window.list(rows)
     }
 
-    /// The models of the organization that the project can see: its own, and those that others of its projects share.
+    /// The models of the organization that the project can see: its own, and those that others of its projects share, unless
+    /// those are deleted.
     pub async fn list_visible(
         &mut self,
         organization: OrganizationId,
@@ -230,7 +231,13 @@ impl Models<'_> {
             FROM models
             WHERE organization_id = $4
                 AND deleted_at IS NULL
-                AND (project_id = $5 OR visibility = 'organization' OR published_at IS NOT NULL)"#,
+                AND (project_id = $5 OR visibility = 'organization' OR published_at IS NOT NULL)
+                AND EXISTS (
+                    SELECT FROM projects
+                    WHERE projects.organization_id = models.organization_id
+                        AND projects.project_id = models.project_id
+                        AND projects.deleted_at IS NULL
+                )"#,
             "model_id",
             organization.as_uuid(),
             project.as_uuid(),

@@ -22,6 +22,7 @@ use berth_domain::random::{Random, SystemRandom};
 use berth_domain::secret::Secret;
 use berth_serving::Surroundings;
 use berth_serving::gate::{Gate, Limits, Options};
+use berth_serving::place;
 use berth_serving::uploads::{Accepted, Ended, Error, Incoming, Uploads};
 use berth_store::Store;
 use berth_store::api_keys::NewApiKey;
@@ -451,10 +452,18 @@ async fn upload_whose_permission_ends_while_it_comes_in_leaves_nothing() -> Resu
     for (end, by_key, expected) in [
         (End::Key, true, Ended::Key),
         (End::Membership, false, Ended::Permission),
-        (End::Project, false, Ended::Place),
-        (End::Project, true, Ended::Place),
-        (End::ProjectForNow, true, Ended::ProjectSuspended),
-        (End::OrganizationForNow, false, Ended::OrganizationSuspended),
+        (End::Project, false, Ended::Place(place::Ended::Deleted)),
+        (End::Project, true, Ended::Place(place::Ended::Deleted)),
+        (
+            End::ProjectForNow,
+            true,
+            Ended::Place(place::Ended::ProjectSuspended),
+        ),
+        (
+            End::OrganizationForNow,
+            false,
+            Ended::Place(place::Ended::OrganizationSuspended),
+        ),
     ] {
         let case = Case::new().await?;
         let (key, keyed) = case.by_key().await?;

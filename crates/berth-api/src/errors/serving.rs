@@ -5,7 +5,7 @@ use std::io;
 use berth_serving::gate::Refusal;
 use berth_serving::inference::{self, FailureKind};
 use berth_serving::routing::Absence;
-use berth_serving::{deployments, models, routing, uploads};
+use berth_serving::{deployments, models, place, routing, uploads};
 
 use crate::errors::{Code, Failure, sentence};
 
@@ -101,6 +101,7 @@ impl From<models::Error> for Failure {
             E::TooLong { field, .. } => {
                 Self::new(Code::InvalidValue, sentence(&error)).field(format!("/{field}"), error.to_string())
             }
+            E::Ended(ended) => ended.into(),
             E::Store(error) => error.into(),
         }
     }
@@ -119,6 +120,7 @@ impl From<deployments::Error> for Failure {
             E::VersionNotReady { .. } => Self::new(Code::VersionNotReady, sentence(&error)),
             E::NameTaken(_) => Self::new(Code::NameTaken, sentence(&error)),
             E::OutOfRange { field: name, .. } => field(name),
+            E::Ended(ended) => (*ended).into(),
             E::Store(_) => match error {
                 E::Store(error) => error.into(),
                 error => Self::internal(error),
@@ -152,13 +154,23 @@ impl From<uploads::Error> for Failure {
 /// An upload whose permission ended while it came in: as if it had been sent a moment later.
 fn permission_ended(ended: uploads::Ended) -> Failure {
     let code = match ended {
-        uploads::Ended::Place => Code::NotFound,
-        uploads::Ended::OrganizationSuspended => Code::OrganizationSuspended,
-        uploads::Ended::ProjectSuspended => Code::ProjectSuspended,
+        uploads::Ended::Place(ended) => return ended.into(),
         uploads::Ended::Key => Code::ApiKeyRevoked,
         uploads::Ended::Permission => Code::PermissionDenied,
     };
     Failure::new(code, sentence(&ended))
+}
+
+/// A project that ended before something was made in it: as if the request had been sent a moment later.
+impl From<place::Ended> for Failure {
+    fn from(ended: place::Ended) -> Self {
+        let code = match ended {
+            place::Ended::Deleted => Code::NotFound,
+            place::Ended::OrganizationSuspended => Code::OrganizationSuspended,
+            place::Ended::ProjectSuspended => Code::ProjectSuspended,
+        };
+        Self::new(code, sentence(&ended))
+    }
 }
 
 /// An upload whose bytes stopped to come.

@@ -6,11 +6,11 @@
 use berth_domain::access::{Caller, KeyIdentity, Person, ProjectAccess, can};
 use berth_domain::clock::Timestamp;
 use berth_domain::id::{OrganizationId, ProjectId};
-use berth_domain::model::TenantStatus;
 use berth_domain::permission::Permission;
 use berth_store::Tx;
 
 use super::Error;
+use crate::place;
 
 /// What the proof was for.
 const WANTED: Permission = Permission::ModelsWrite;
@@ -18,15 +18,9 @@ const WANTED: Permission = Permission::ModelsWrite;
 /// What ended while an upload came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// The organization or the project was deleted.
-    #[error("the organization or the project was deleted meanwhile")]
-    Place,
-    /// The organization was suspended.
-    #[error("the organization was suspended meanwhile")]
-    OrganizationSuspended,
-    /// The project was suspended.
-    #[error("the project was suspended meanwhile")]
-    ProjectSuspended,
+    /// The organization or the project was deleted or suspended.
+    #[error(transparent)]
+    Place(place::Ended),
     /// The API key was revoked, or has expired.
     #[error("the API key was revoked or has expired meanwhile")]
     Key,
@@ -42,17 +36,9 @@ pub(super) async fn check(
     now: Timestamp,
 ) -> Result<(), Error> {
     let (organization, project) = (access.organization(), access.project());
-    match tx.organizations().hold(organization).await?.map(|it| it.status()) {
-        Some(TenantStatus::Active) => {}
-        Some(TenantStatus::Suspended) => return Err(Error::Ended(Ended::OrganizationSuspended)),
-        Some(TenantStatus::Deleted) | None => return Err(Error::Ended(Ended::Place)),
-    }
-    let place = tx.projects().hold(organization, project).await?;
-    match place.map(|it| it.status()) {
-        Some(TenantStatus::Active) => {}
-        Some(TenantStatus::Suspended) => return Err(Error::Ended(Ended::ProjectSuspended)),
-        Some(TenantStatus::Deleted) | None => return Err(Error::Ended(Ended::Place)),
-    }
+    place::hold(tx, organization, project)
+        .await?
+        .map_err(|ended| Error::Ended(Ended::Place(ended)))?;
     match access.caller() {
         Caller::Key(key) => check_key(tx, organization, key, now).await,
         Caller::Person(person) => check_person(tx, organization, project, person).await,

@@ -51,6 +51,30 @@ async fn model_is_seen_by_its_project_or_by_all_of_the_organization() -> Result<
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_deleted_project_is_not_seen() -> Result<()> {
+    let world = World::new().await?;
+    let tenant = world.tenant("acme").await?;
+    let organization = tenant.organization;
+    let gone = world.project(organization, "gone").await?;
+    let mut tx = world.store.tenant(organization).await?;
+    assert!(tx.projects().delete(organization, gone, world.now()).await?);
+    tx.commit().await?;
+    let place = Tenant {
+        project: gone,
+        ..tenant
+    };
+    world.model(place, "shared", Reach::Organization).await?;
+
+    let mut tx = world.store.tenant(organization).await?;
+    let page = Page::first(10, Order::Ascending);
+    for project in [tenant.project, gone] {
+        let visible = tx.models().list_visible(organization, project, &page).await?;
+        assert_eq!(visible.items, []);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn only_an_operator_publishes_a_model() -> Result<()> {
     let world = World::new().await?;
     let tenant = world.tenant("acme").await?;

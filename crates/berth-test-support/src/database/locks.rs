@@ -26,19 +26,22 @@ impl LockedTable {
 impl TestDatabase {
     /// Whether a statement waits for a lock that another transaction holds.
     pub async fn somebody_waits(&self) -> Result<bool> {
+        Ok(self.waiting().await? > 0)
+    }
+
+    /// How many statements wait for locks that other transactions hold.
+    pub async fn waiting(&self) -> Result<i64> {
         let mut connection = connect(&self.admin.clone().database(&self.name)).await?;
-        let waits = sqlx::query_scalar(
-            "SELECT EXISTS (
-                SELECT
-                FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'
-            )",
+        let waiting = sqlx::query_scalar(
+            "SELECT count(*)
+            FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
         .fetch_one(&mut connection)
         .await
         .context("asking who waits")?;
         connection.close().await.context("closing the connection")?;
-        Ok(waits)
+        Ok(waiting)
     }
 
     /// Locks `table`, so that every statement on it waits.
