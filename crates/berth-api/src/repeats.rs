@@ -26,7 +26,7 @@ pub(crate) const KEY: &str = "idempotency-key";
 /// The header that an answer carries when it is that of an earlier request.
 pub(crate) const REPLAYED: &str = "idempotency-replayed";
 
-/// For how long a request may run before it counts as abandoned by a process that died.
+/// For how long a request may show no sign of life before it counts as abandoned by a process that died.
 const PATIENCE: TimeDelta = TimeDelta::minutes(1);
 
 /// The header, for the OpenAPI document. [`Repeats`] reads it.
@@ -55,7 +55,6 @@ pub(crate) struct Repeats {
     route: String,
     target: String,
     key: Option<Key>,
-    patience: TimeDelta,
 }
 
 impl FromRequest for Repeats {
@@ -77,13 +76,7 @@ impl Repeats {
             route: format!("{method} {route}"),
             target: format!("{method} {}?{}", request.path(), request.query_string()),
             key: key(request.headers())?,
-            patience: PATIENCE,
         })
-    }
-
-    /// The same, where the work may take this long.
-    pub(crate) fn patience(self, patience: TimeDelta) -> Self {
-        Self { patience, ..self }
     }
 
     /// The request with what it holds: each part of `content` is a digest or a text that belongs to what is asked for.
@@ -100,7 +93,6 @@ impl Repeats {
             route: self.route,
             key: self.key,
             content: Sha256::of(parts.as_bytes()),
-            patience: self.patience,
         }
     }
 }
@@ -113,7 +105,6 @@ pub(crate) struct Request<'a> {
     route: String,
     key: Option<Key>,
     content: Sha256,
-    patience: TimeDelta,
 }
 
 impl Request<'_> {
@@ -134,14 +125,14 @@ impl Request<'_> {
             route: self.route,
             key,
             content: self.content,
-            patience: self.patience,
+            patience: PATIENCE,
         };
         let attempt = match self.auth.begin(repeatable).await? {
             Begun::Fresh(attempt) => attempt,
             Begun::Answered(kept) => return replay(&kept),
         };
         let keep = attempt.keep(|made| Ok(written(&show(made))?));
-        let made = make(&keep).await;
+        let made = attempt.carry_out(make(&keep)).await;
         drop(keep);
         match made {
             Ok(made) => {

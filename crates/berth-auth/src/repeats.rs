@@ -2,12 +2,14 @@
 //! is not done again because an answer was lost.
 //!
 //! [`Auth::begin`] claims the key for all to see. Whoever then makes the thing writes the answer with it, in one
-//! transaction, by the [`Keep`] that the [`Attempt`] gives. A process that dies leaves a claim without an answer and
-//! without a change: after a while the same request may be tried again. Answers can hold secrets that are shown once, so
-//! they are [sealed](crate::sealing).
+//! transaction, by the [`Keep`] that the [`Attempt`] gives. While it works it shows from time to time that it lives. A
+//! process that dies leaves a claim without an answer and without a change: after a while the same request may be tried
+//! again. Answers can hold secrets that are shown once, so they are [sealed](crate::sealing).
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use berth_domain::access::Caller;
 use berth_domain::creator::Creator;
@@ -97,8 +99,8 @@ pub struct Repeatable<'a> {
     pub key: Key,
     /// A digest of what is asked for.
     pub content: Sha256,
-    /// For how long the request may run before it counts as abandoned. It may go on all the same; then the first of two to
-    /// commit wins, and the other one changes nothing.
+    /// For how long the request may show no sign of life before it counts as abandoned. It may go on all the same; then the
+    /// first of two to commit wins, and the other one changes nothing.
     pub patience: TimeDelta,
 }
 
@@ -131,6 +133,8 @@ impl Auth {
             Claim::Fresh => Ok(Begun::Fresh(Attempt {
                 auth: self.clone(),
                 request,
+                // Two signs may be lost.
+                sign_every: (repeatable.patience / 3).to_std().unwrap_or_default(),
                 open: true,
             })),
             Claim::Running => Err(Error::Running),
@@ -155,6 +159,7 @@ impl Auth {
 pub struct Attempt {
     auth: Auth,
     request: Request,
+    sign_every: Duration,
     open: bool,
 }
 
@@ -167,6 +172,41 @@ impl Attempt {
             let body = sealing::seal(peppers, random, &place(&self.request), &clear.body)?;
             Ok(Answer { body, ..clear })
         })
+    }
+
+    /// Does `work`, which is what was asked for, and shows all the while that it goes on: it may take longer than a repetition
+    /// would wait for it.
+    pub async fn carry_out<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.show_life() => match never {},
+        }
+    }
+
+    async fn show_life(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(self.sign_every).await;
+            match self.renew().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!("a request that runs has lost its idempotency key");
+                    return std::future::pending().await;
+                }
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "a request that runs could not show that it does");
+                }
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<bool, berth_store::Error> {
+        let mut tx = self.auth.tx_of(self.request.owner).await?;
+        let expires_at = self.auth.now() + KEPT_FOR;
+        let held = tx.idempotency_keys().renew(&self.request, expires_at).await?;
+        tx.commit().await?;
+        Ok(held)
     }
 
     /// Ends the attempt: its answer was kept.

@@ -3,6 +3,9 @@
 //! A request is *claimed* in a transaction of its own, so that everybody sees that it runs; its answer is kept by [`Keep`]
 //! in the transaction of the change. A claim is told from a later one of the same key by the moment at which it was made:
 //! an attempt that was given up for dead cannot finish any more once another has claimed its key.
+//!
+//! A claim shows that it lives by moving its expiry on: how far that is ahead of a claim made now tells how long ago the
+//! last sign of life was.
 
 mod keep;
 
@@ -55,7 +58,7 @@ pub struct Request {
     pub now: Timestamp,
     /// Until when its answer is kept.
     pub expires_at: Timestamp,
-    /// A request that came before this moment and has no answer was abandoned by a process that died.
+    /// A request without an answer whose last sign of life came before this moment was abandoned by a process that died.
     pub abandoned_before: Timestamp,
 }
 
@@ -103,7 +106,7 @@ impl IdempotencyKeys<'_> {
                 expires_at = excluded.expires_at
             WHERE idempotency_keys.expires_at <= $6
                 OR (idempotency_keys.status IS NULL
-                    AND idempotency_keys.created_at < $8
+                    AND idempotency_keys.expires_at < excluded.expires_at - (excluded.created_at - $8::timestamptz)
                     AND idempotency_keys.fingerprint = $5)",
             organization,
             person,
@@ -141,6 +144,24 @@ impl IdempotencyKeys<'_> {
             content_type: known.content_type,
             body,
         }))
+    }
+
+    /// Shows that a claimed request is still being done, now that its answer would be kept until `expires_at`. Answers whether
+    /// the claim still holds.
+    pub async fn renew(&mut self, request: &Request, expires_at: Timestamp) -> Result<bool, Error> {
+        let done = sqlx::query!(
+            "UPDATE idempotency_keys
+            SET expires_at = $5
+            WHERE owner_id = $1 AND route = $2 AND key = $3 AND created_at = $4 AND status IS NULL",
+            request.owner.id(),
+            request.route,
+            request.key,
+            request.now,
+            expires_at,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        at_most_one_row("idempotency_keys", done.rows_affected())
     }
 
     /// Keeps the answer to a claimed request. Fails with [`Error::UnexpectedRows`] when the claim does not hold any more.

@@ -10,7 +10,7 @@ use berth_domain::access::{Caller, can};
 use berth_domain::digest::Sha256;
 use berth_domain::permission::BuiltinRole;
 use berth_store::idempotency_keys::{Answer, Owner, Rendered};
-use berth_test_support::wait_for;
+use berth_test_support::{wait_for, wait_until};
 use chrono::TimeDelta;
 
 use crate::house::{House, Tenant, first, key_wish, user};
@@ -19,6 +19,15 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(1);
 
 /// The request to make a key, from `caller`, under the key `abc`.
 async fn begin(house: &House, tenant: &Tenant, caller: &Caller) -> Result<Begun, Error> {
+    begin_with(house, tenant, caller, PATIENCE).await
+}
+
+async fn begin_with(
+    house: &House,
+    tenant: &Tenant,
+    caller: &Caller,
+    patience: TimeDelta,
+) -> Result<Begun, Error> {
     house
         .auth
         .begin(Repeatable {
@@ -27,7 +36,7 @@ async fn begin(house: &House, tenant: &Tenant, caller: &Caller) -> Result<Begun,
             route: "POST /keys".to_owned(),
             key: "abc".parse().expect("a key"),
             content: Sha256::of(b"a key, please"),
-            patience: PATIENCE,
+            patience,
         })
         .await
 }
@@ -150,6 +159,35 @@ async fn request_of_a_process_that_died_is_done_once_by_another() {
     make(&house, &acme, &attempt).await.expect("a key");
     attempt.done();
     answered(begin(&house, &acme, &acme.owner).await);
+    assert_eq!(keys(&house, &acme).await, 1);
+}
+
+#[tokio::test]
+async fn request_that_goes_on_is_not_given_up_for_dead() {
+    let house = House::new().await;
+    let acme = house.tenant("acme").await;
+    // A sign of life comes every few milliseconds.
+    let patience = TimeDelta::milliseconds(30);
+    let attempt = fresh(begin_with(&house, &acme, &acme.owner, patience).await);
+    let shown = attempt
+        .carry_out(Box::pin(async {
+            for _ in 0..3 {
+                let before = house.database.rows().await.expect("the rows");
+                house.clock.advance(TimeDelta::minutes(10));
+                let renewed = wait_until(Duration::from_secs(20), async || {
+                    house.database.rows().await.expect("the rows") != before
+                });
+                renewed.await.expect("it shows that it lives");
+                let again = begin_with(&house, &acme, &acme.owner, patience).await;
+                assert!(matches!(again, Err(Error::Running)));
+            }
+            make(&house, &acme, &attempt).await
+        }))
+        .await
+        .expect("a key");
+    attempt.done();
+    let answer = answered(begin(&house, &acme, &acme.owner).await);
+    assert_eq!(answer.body, shown.text.expose().as_bytes());
     assert_eq!(keys(&house, &acme).await, 1);
 }
 

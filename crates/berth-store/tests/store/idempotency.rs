@@ -135,6 +135,30 @@ async fn abandoned_request_can_be_tried_again_by_itself_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn claim_that_shows_life_is_abandoned_only_some_time_after() -> Result<()> {
+    let world = World::new().await?;
+    let tenant = world.tenant("acme").await?;
+    let slow = request(&world, tenant, 1);
+    claim(&world, &slow).await?;
+    let renew = async || -> Result<bool> {
+        let mut tx = world.store.tenant(tenant.organization).await?;
+        let expires_at = request(&world, tenant, 1).expires_at;
+        let held = tx.idempotency_keys().renew(&slow, expires_at).await?;
+        tx.commit().await?;
+        Ok(held)
+    };
+    for _ in 0..3 {
+        world.clock.advance(TimeDelta::hours(2));
+        assert!(renew().await?);
+        assert!(claim(&world, &request(&world, tenant, 1)).await? == Claim::Running);
+    }
+    world.clock.advance(TimeDelta::hours(2));
+    assert!(claim(&world, &request(&world, tenant, 1)).await? == Claim::Fresh);
+    assert!(!renew().await?, "it is another's");
+    Ok(())
+}
+
+#[tokio::test]
 async fn attempt_that_was_taken_over_can_neither_finish_nor_give_up() -> Result<()> {
     let world = World::new().await?;
     let tenant = world.tenant("acme").await?;

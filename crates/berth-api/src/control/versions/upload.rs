@@ -6,7 +6,6 @@ use berth_domain::access::can;
 use berth_domain::name::Handle;
 use berth_serving::uploads::{Accepted, Incoming};
 use berth_store::idempotency_keys::Keep;
-use chrono::TimeDelta;
 
 use crate::control::paths::ProjectPath;
 use crate::control::versions::VersionWithFiles;
@@ -14,9 +13,6 @@ use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InPath, InProject, Upload, UploadQuery};
 use crate::repeats::{RepeatHeader, Repeats};
 use crate::request::RequestContext;
-
-/// What has come in whole is judged and stored in this time, or was left behind by a process that died.
-const PATIENCE: TimeDelta = TimeDelta::minutes(5);
 
 declare_errors!(
     Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY, groups::UPLOAD, groups::REPEATS],
@@ -69,9 +65,7 @@ pub(crate) async fn upload(
     let upload = caller.uploads.receive(caller.proof(), incoming).await?;
     recheck.run().await?;
     let digest = upload.digest().to_string();
-    let repeats = repeats
-        .patience(PATIENCE)
-        .of(&caller, &[upload.file_name(), &digest]);
+    let repeats = repeats.of(&caller, &[upload.file_name(), &digest]);
     let make = async |keep: &Keep<'_, _>| {
         let access = caller.proof();
         caller.uploads.accept(access, &name.0, upload, keep).await
