@@ -6,7 +6,7 @@ use berth_domain::access::{Holds, Person, can};
 use berth_domain::clock::Timestamp;
 use berth_domain::id::{InvitationId, MembershipId, MessageId, OrganizationId, ProjectId, UserId};
 use berth_domain::name::Email;
-use berth_domain::permission::PermissionSet;
+use berth_domain::permission::{Permission, PermissionSet};
 use berth_domain::secret::Secret;
 use berth_domain::work::MailSend;
 use berth_store::Tx;
@@ -14,7 +14,7 @@ use berth_store::idempotency_keys::Keep;
 use berth_store::invitations::{Invitation, NewInvitation};
 use berth_store::lookups::FoundInvitation;
 use berth_store::memberships::{self, NewMembership};
-use berth_store::page::{List, Page};
+use berth_store::page::{List, Order, Page};
 use berth_store::roles::GivenRole;
 
 use crate::access;
@@ -89,6 +89,9 @@ pub enum Refused {
     /// The organization is suspended.
     #[error("the organization is suspended")]
     Suspended,
+    /// Whoever invited could not invite to as much any more: someone who can may invite again.
+    #[error("whoever made the invitation may not give so much any more")]
+    InviterLacks,
     /// The person belongs there already; the invitation stays open.
     #[error("the person is a member there already")]
     AlreadyMember,
@@ -280,7 +283,7 @@ impl Auth {
     }
 
     /// Makes `user` a member by an invitation, in a transaction that sees both. Of two who accept at the same time, the
-    /// second finds it used.
+    /// second finds it used. It gives no more than whoever made it may give now.
     pub(crate) async fn accept(
         &self,
         tx: &mut Tx,
@@ -288,11 +291,16 @@ impl Auth {
         user: UserId,
     ) -> Result<Result<Accepted, Refused>, berth_store::Error> {
         let (organization, now) = (found.invitation.organization, self.now());
+        // Memberships before invitations, as where a member is removed.
+        let inviter = held_by_inviter(tx, &found.invitation).await?;
         let Some(invitation) = tx.invitations().lock(organization, found.invitation.id).await? else {
             return Ok(Err(Refused::Unknown));
         };
         if let Err(refused) = check_open(&invitation, now) {
             return Ok(Err(refused));
+        }
+        if !may_give(tx, &invitation, &inviter).await? {
+            return Ok(Err(Refused::InviterLacks));
         }
         let membership = NewMembership {
             id: MembershipId::new(self.clock(), self.random()),
@@ -316,6 +324,39 @@ impl Auth {
             membership: membership.id,
         }))
     }
+}
+
+/// What whoever made the invitation may do where it leads, as it will be until the transaction ends.
+async fn held_by_inviter(tx: &mut Tx, invitation: &Invitation) -> Result<PermissionSet, berth_store::Error> {
+    let Some(inviter) = invitation.invited_by else {
+        return Ok(PermissionSet::default());
+    };
+    let memberships = tx
+        .memberships()
+        .lock_of_user(invitation.organization, inviter)
+        .await?;
+    Ok(memberships
+        .iter()
+        .filter(|held| held.membership.project.is_none() || held.membership.project == invitation.project)
+        .fold(PermissionSet::default(), |all, held| all.union(&held.permissions)))
+}
+
+/// Whether whoever has `held` may give what the invitation gives. Where nobody is a member yet it is the one that an operator
+/// made together with the organization, and gives what it gives.
+async fn may_give(
+    tx: &mut Tx,
+    invitation: &Invitation,
+    held: &PermissionSet,
+) -> Result<bool, berth_store::Error> {
+    let organization = invitation.organization;
+    let given = permissions_of(tx, organization, invitation.role).await?;
+    let within = given.is_some_and(|given| check_within(held, &given).is_ok());
+    if within && held.contains(Permission::MembersManage) {
+        return Ok(true);
+    }
+    let anybody = Page::first(1, Order::Ascending);
+    let members = tx.memberships().list(organization, &anybody).await?;
+    Ok(members.items.is_empty())
 }
 
 /// Whether an invitation can be accepted at `now`.

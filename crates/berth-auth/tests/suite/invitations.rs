@@ -5,15 +5,16 @@ use std::sync::Arc;
 use berth_auth::accounts::{NewAccount, SignUpError};
 use berth_auth::invitations::{AcceptError, Error, Invited, Refused};
 use berth_auth::letters::{LetterSubject, Letters};
+use berth_auth::roles::RoleWish;
 use berth_domain::access::can;
-use berth_domain::permission::BuiltinRole;
+use berth_domain::permission::{BuiltinRole, Permission};
 use berth_domain::secret::Secret;
 use berth_domain::work::MailSend;
 use berth_store::idempotency_keys::Keep;
 use berth_store::roles::GivenRole;
 use chrono::TimeDelta;
 
-use crate::house::{ADDRESS, House, Tenant, account, email, first, peppers, person};
+use crate::house::{ADDRESS, House, PASSWORD, Tenant, account, email, first, peppers, person};
 
 const VIEWER: GivenRole = GivenRole::Builtin(BuiltinRole::Viewer);
 
@@ -239,6 +240,102 @@ async fn nobody_invites_to_more_than_they_have() {
         .expect("an owner may");
     let refused = house.auth.revoke_invitation(&access, invited.id).await;
     assert!(matches!(refused, Err(Error::Beyond(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn invitation_gives_no_more_than_its_inviter_may_give_by_then() {
+    let house = House::new().await;
+    let acme = house.tenant("acme").await;
+    let owner = house
+        .access::<can::MembersManage>(&acme.owner, acme.organization)
+        .await;
+    let (admin, membership) = house
+        .member(&acme, None, "admin@acme.example", BuiltinRole::Admin)
+        .await;
+    let access = house
+        .access::<can::MembersManage>(&admin, acme.organization)
+        .await;
+    let in_project = house
+        .project_access::<can::MembersManage>(&admin, acme.organization, acme.project)
+        .await;
+    let role = house
+        .auth
+        .create_role(
+            &owner,
+            RoleWish {
+                name: "greeter".parse().expect("a handle"),
+                title: "Greeter".parse().expect("a title"),
+                permissions: BuiltinRole::Viewer
+                    .permissions()
+                    .union(&[Permission::MembersManage].into_iter().collect()),
+            },
+            &Keep::nothing(),
+        )
+        .await
+        .expect("a role");
+    let developer = GivenRole::Builtin(BuiltinRole::Developer);
+    let mut tokens = Vec::new();
+    for (name, given) in [("ada", developer), ("bob", VIEWER), ("joe", VIEWER)] {
+        let address = email(&format!("{name}@example.com"));
+        let invited = house.auth.invite(&access, address, given, &Keep::nothing()).await;
+        tokens.push(token(&invited.expect("invites")));
+    }
+    let inner = house
+        .auth
+        .invite(&in_project, email("eve@example.com"), developer, &Keep::nothing())
+        .await;
+    tokens.push(token(&inner.expect("invites")));
+    let accept = async |name: &str, token: &Secret| {
+        let person = house.sign_up(&format!("{name}@example.com")).await;
+        let person = house.person(&person).await;
+        house.auth.accept_invitation(&person, token, ADDRESS).await
+    };
+
+    // Who invited is still a member, and may still invite, but to less.
+    let greeter = GivenRole::Custom(role.id);
+    house
+        .auth
+        .give_role(&owner, membership, greeter)
+        .await
+        .expect("demotes");
+    assert_eq!(refusal(accept("ada", &tokens[0]).await), Refused::InviterLacks);
+    assert_eq!(refusal(accept("eve", &tokens[3]).await), Refused::InviterLacks);
+    accept("bob", &tokens[1]).await.expect("a viewer they may invite");
+
+    // Who may not manage members lets nobody in.
+    house
+        .auth
+        .give_role(&owner, membership, VIEWER)
+        .await
+        .expect("demotes");
+    let joe = NewAccount {
+        invitation: Some(tokens[2].clone()),
+        ..account("joe@example.com")
+    };
+    let refused = house.auth.sign_up(joe, ADDRESS).await;
+    assert!(
+        matches!(refused, Err(SignUpError::Invitation(Refused::InviterLacks))),
+        "{refused:?}"
+    );
+
+    // The invitation stays open, and is good again once its inviter may give so much again.
+    let admin_again = GivenRole::Builtin(BuiltinRole::Admin);
+    house
+        .auth
+        .give_role(&owner, membership, admin_again)
+        .await
+        .expect("promotes");
+    let signed_in = house
+        .auth
+        .sign_in(&email("ada@example.com"), &Secret::new(PASSWORD), None, ADDRESS)
+        .await
+        .expect("signs in");
+    let person = house.person(&signed_in).await;
+    house
+        .auth
+        .accept_invitation(&person, &tokens[0], ADDRESS)
+        .await
+        .expect("accepts");
 }
 
 #[tokio::test]

@@ -225,6 +225,46 @@ async fn invitations_of_who_is_removed_or_disabled_are_taken_back() {
 }
 
 #[tokio::test]
+async fn invitation_is_worth_nothing_while_its_inviter_is_being_demoted() {
+    let house = House::new().await;
+    let acme = house.tenant("acme").await;
+    let (admin, membership) = house
+        .member(&acme, None, "admin@acme.example", BuiltinRole::Admin)
+        .await;
+    let access = house
+        .access::<can::MembersManage>(&admin, acme.organization)
+        .await;
+    let address = email("ada@example.com");
+    let invited = house
+        .auth
+        .invite(&access, address, VIEWER, &Keep::nothing())
+        .await;
+    let token = invited.expect("invites").token.expect("no mail is sent");
+    let ada = house.sign_up("ada@example.com").await;
+    let ada = house.person(&ada).await;
+    let mut demotion = house.store.tenant(acme.organization).await.expect("begins");
+    demotion
+        .memberships()
+        .give_role(acme.organization, membership, VIEWER)
+        .await
+        .expect("demotes");
+    let accepting = house.auth.accept_invitation(&ada, &token, ADDRESS);
+    let (accepted, ()) = tokio::join!(accepting, async {
+        somebody_waits(&house).await;
+        demotion.commit().await.expect("commits");
+    });
+    assert!(
+        matches!(
+            accepted,
+            Err(invitations::AcceptError::Refused(
+                invitations::Refused::InviterLacks
+            ))
+        ),
+        "{accepted:?}"
+    );
+}
+
+#[tokio::test]
 async fn invitations_are_limited_by_organization_and_by_recipient() {
     let house = House::with(|options| {
         options.throttle.invitations_by_organization.attempts = 3;
