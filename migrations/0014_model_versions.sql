@@ -20,6 +20,8 @@ CREATE TABLE model_versions (
     created_at timestamptz NOT NULL,
     -- When its check was last queued: one whose message was lost is queued again.
     announced_at timestamptz NOT NULL,
+    -- Tries to prove it that ended without a verdict, as [{"worker": …, "end": …}]: only so many are put up with, whoever tries.
+    fruitless_proofs jsonb NOT NULL DEFAULT '[]',
     checked_at timestamptz,
     deleted_at timestamptz,
     CONSTRAINT model_versions_pkey PRIMARY KEY (version_id),
@@ -49,6 +51,7 @@ CREATE POLICY tenant ON model_versions TO berth_app USING (organization_id = ber
 CREATE POLICY system ON model_versions TO berth_system USING (true);
 GRANT SELECT, INSERT, UPDATE (deleted_at) ON model_versions TO berth_app;
 -- What a proof found is written by the process that had it made, never by a request.
-GRANT SELECT, UPDATE (state, reason, warnings, resident_bytes, load_us, run_us, announced_at, checked_at)
+GRANT SELECT,
+    UPDATE (state, reason, warnings, resident_bytes, load_us, run_us, announced_at, fruitless_proofs, checked_at)
     ON model_versions TO berth_system;
 -- No trigger notes a change: a version that is deployed is ready and not deleted, and stays so.

@@ -1,7 +1,6 @@
 //! The check of an uploaded version: a worker proves it, and it becomes ready or failed.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_domain::clock::Clock;
@@ -13,7 +12,7 @@ use berth_queue::message::Unreadable;
 use berth_queue::{Delivery, Handler, Outcome};
 use berth_serving::proving::{self, Prover};
 use berth_store::Store;
-use berth_store::system::versions::Outcome as Verdict;
+use berth_store::system::versions::{FruitlessProof, NoVerdict, Outcome as Verdict};
 use futures_util::future::BoxFuture;
 
 use crate::observed::observed;
@@ -26,9 +25,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// How long a message of a later release waits for a process of that release.
 const UPGRADE_WAIT: Duration = Duration::from_mins(1);
 
-/// A worker that ends in the middle of a proof may have been stopped by somebody, or by the model. After so many times
-/// it was the model.
-const INTERRUPTIONS_LIMIT: u32 = 5;
+/// A worker that ends in the middle of a proof, or gives no answer, may have been stopped by somebody, or by the model. After
+/// so many times it was the model.
+const TRIES_LIMIT: usize = 5;
+
+/// Files that no worker can have are the installation's trouble: somebody has more than ten minutes to mend it before the
+/// version is said to have failed.
+const FETCHES_LIMIT: usize = 60;
 
 /// Checks versions.
 pub struct ModelChecks {
@@ -36,9 +39,6 @@ pub struct ModelChecks {
     prover: Prover,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    /// How often a worker ended while it proved a version. (Not the attempts of the message: most of these may have found
-    /// no worker at all.) A process that starts anew begins to count anew.
-    interruptions: Mutex<HashMap<VersionId, u32>>,
 }
 
 impl ModelChecks {
@@ -49,7 +49,6 @@ impl ModelChecks {
             prover,
             clock,
             random,
-            interruptions: Mutex::default(),
         }
     }
 
@@ -85,24 +84,24 @@ impl ModelChecks {
             return Ok(());
         };
         let files = tx.versions().files(version.id).await?;
+        let tried = tx.versions().fruitless_proofs(version.id).await?;
         // Its check is in somebody's hands: the sweep of lost checks leaves it alone.
         tx.versions().announced(&[version.id], self.clock.now()).await?;
         tx.commit().await?;
 
         let verdict = match self
             .prover
-            .prove(&*self.clock, &*self.random, &version, &files)
+            .prove(&*self.clock, &*self.random, &version, &files, &tried)
             .await
         {
             Ok(verdict) => verdict,
-            Err(proving::Error::Interrupted(status)) if self.interrupted(version.id) => Verdict::Failed {
-                reason: format!(
-                    "the worker ended each time that it loaded the model ({})",
-                    status.message()
-                ),
-                warnings: Vec::new(),
+            Err(error) => match self.despair(version.id, &error).await? {
+                Some(reason) => Verdict::Failed {
+                    reason,
+                    warnings: Vec::new(),
+                },
+                None => return Err(error.into()),
             },
-            Err(error) => return Err(error.into()),
         };
 
         let mut tx = self.store.system().await?;
@@ -111,7 +110,6 @@ impl ModelChecks {
             .conclude(version.id, &verdict, self.clock.now())
             .await?;
         tx.commit().await?;
-        self.interruptions().remove(&version.id);
         let state = match verdict {
             Verdict::Ready { .. } => VersionState::Ready,
             Verdict::Failed { .. } => VersionState::Failed,
@@ -122,17 +120,46 @@ impl ModelChecks {
 }
 
 impl ModelChecks {
-    /// Counts one more interruption; tells whether it was the last that is put up with.
-    fn interrupted(&self, version: VersionId) -> bool {
-        let mut interruptions = self.interruptions();
-        let count = interruptions.entry(version).or_default();
-        *count += 1;
-        *count >= INTERRUPTIONS_LIMIT
+    /// Counts a try without a verdict, with the version, so that it counts whoever tries next. Tells why the version has failed if
+    /// it was the last that is put up with. (Not the attempts of the message: most of these may have found no worker at all.)
+    async fn despair(&self, version: VersionId, error: &proving::Error) -> Result<Option<String>, Error> {
+        let proving::Error::NoVerdict { worker, end, status } = error else {
+            return Ok(None);
+        };
+        let (worker, end) = (*worker, *end);
+        let mut tx = self.store.system().await?;
+        let noted = tx
+            .versions()
+            .note_fruitless_proof(version, FruitlessProof { worker, end })
+            .await?;
+        tx.commit().await?;
+        let alike = noted.iter().flatten().filter(|tried| tried.end == end).count();
+        let limit = match end {
+            NoVerdict::Unfetched => FETCHES_LIMIT,
+            _ => TRIES_LIMIT,
+        };
+        Ok((alike >= limit).then(|| self.in_words(end, status.message(), alike)))
     }
 
-    fn interruptions(&self) -> MutexGuard<'_, HashMap<VersionId, u32>> {
-        // A count is one number; a panic elsewhere does not spoil it.
-        self.interruptions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Why a version has failed after so many tries that ended in the same way.
+    fn in_words(&self, end: NoVerdict, said: &str, tries: usize) -> String {
+        let seconds = self.prover.timeout().as_secs();
+        match end {
+            NoVerdict::Unfetched => format!("{said} It was tried {tries} times."),
+            NoVerdict::Interrupted => format!(
+                "Each of {tries} tries to run the model broke off: the worker ended, or the connection to it was lost."
+            ),
+            NoVerdict::Late => {
+                format!("The model was not loaded and run within {seconds} s, in each of {tries} tries.")
+            }
+            NoVerdict::Silent => {
+                format!("No worker said within {seconds} s whether the model runs, in each of {tries} tries.")
+            }
+            NoVerdict::Refused | NoVerdict::Unknown => {
+                format!("Each of {tries} tries to run the model ended with an error of the worker: {said}")
+            }
+        }
+        .replace('\0', "\u{fffd}")
     }
 }
 

@@ -13,7 +13,7 @@ use berth_jobs::model_check::ModelChecks;
 use berth_jobs::relay::{self, Relay};
 use berth_queue::{Delivery, Handler as _, Message, Outcome, Queue};
 use berth_serving::proving::Prover;
-use berth_store::versions::Measured;
+use berth_store::versions::{Measured, Version};
 use berth_test_support::worker::{ProveVersionResponse, Status, TestWorker};
 use berth_test_support::{TestBroker, wait_until};
 use tokio_util::sync::CancellationToken;
@@ -22,10 +22,13 @@ use crate::house::{House, LIMIT, amqp_queue, memory_queue};
 
 const TTL: Duration = Duration::from_mins(10);
 
+/// How long a proof may take.
+const PROOF: Duration = Duration::from_secs(20);
+
 fn checks(house: &House) -> ModelChecks {
     ModelChecks::new(
         house.store.clone(),
-        Prover::new(house.fleet(), Duration::from_secs(20)),
+        Prover::new(house.fleet(), PROOF),
         Arc::new(house.clock.clone()),
         Arc::new(SystemRandom),
     )
@@ -177,26 +180,96 @@ async fn worker_in_trouble_of_its_own_is_asked_again_and_again() {
     assert_eq!(house.show(version).await.state, VersionState::Checking);
 }
 
-#[tokio::test]
-async fn worker_that_ends_each_time_makes_the_version_failed() {
-    let house = House::new().await;
-    let worker = TestWorker::start(|_| Err(Status::internal("the worker fell over"))).expect("starts");
-    announce(&house, worker.address(), false).await;
-    let version = house.version(house.model("a").await, b"graph").await;
-    let checks = checks(&house);
+/// Has the version checked until there is a verdict, each time by a process that has just begun; tells how often.
+async fn despair(house: &House, version: VersionId) -> (u32, Version) {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match checks.handle(&delivery(&house, version, attempts)).await {
-            Outcome::Done => break,
+        match checks(house).handle(&delivery(house, version, attempts)).await {
+            Outcome::Done => return (attempts, house.show(version).await),
             outcome => assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}"),
         }
     }
-    assert_eq!(attempts, 5);
-    let shown = house.show(version).await;
-    assert_eq!(shown.state, VersionState::Failed);
-    let reason = shown.reason.expect("says why");
-    assert!(reason.contains("the worker fell over"), "{reason}");
+}
+
+/// The version fails after so many tries on a worker that answers so, for a reason that holds this.
+async fn gives_up(status: Status, tries: u32, reason: &str) {
+    let house = House::new().await;
+    let worker = TestWorker::start(move |_| Err(status.clone())).expect("starts");
+    announce(&house, worker.address(), false).await;
+    let version = house.version(house.model("a").await, b"graph").await;
+    let (attempts, shown) = despair(&house, version).await;
+    assert_eq!((attempts, shown.state), (tries, VersionState::Failed));
+    let said = shown.reason.expect("says why");
+    assert!(said.contains(reason), "{said}");
+}
+
+#[tokio::test]
+async fn worker_that_says_an_error_each_time_makes_the_version_failed_in_its_words() {
+    gives_up(
+        Status::internal("the worker fell over"),
+        5,
+        "error of the worker: the worker fell over",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn version_that_is_too_slow_each_time_has_failed_for_that() {
+    let late = Status::deadline_exceeded("the version was not proved in time");
+    gives_up(late, 5, "not loaded and run within 20 s, in each of 5 tries").await;
+}
+
+#[tokio::test]
+async fn files_that_no_worker_has_are_fetched_for_long_before_the_version_fails() {
+    let missing = Status::failed_precondition("The files could not be fetched.");
+    gives_up(
+        missing,
+        60,
+        "The files could not be fetched. It was tried 60 times.",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_one_worker_cannot_have_are_tried_at_once_on_another() {
+    let house = House::new().await;
+    let unmounted = || Err(Status::failed_precondition("The files could not be fetched."));
+    let broken: Vec<_> = (0..4)
+        .map(|_| TestWorker::start(move |_| unmounted()).expect("starts"))
+        .collect();
+    for worker in &broken {
+        announce(&house, worker.address(), false).await;
+    }
+    let good = TestWorker::start(|_| Ok(works())).expect("starts");
+    announce(&house, good.address(), false).await;
+    let version = house.version(house.model("a").await, b"graph").await;
+    let outcome = checks(&house).handle(&delivery(&house, version, 1)).await;
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(house.show(version).await.state, VersionState::Ready);
+}
+
+#[tokio::test]
+async fn worker_that_gave_no_verdict_is_asked_last_the_next_time() {
+    let house = House::new().await;
+    let odd: Vec<_> = (0..4)
+        .map(|_| TestWorker::start(|_| Err(Status::internal("fell over"))).expect("starts"))
+        .collect();
+    for worker in &odd {
+        announce(&house, worker.address(), false).await;
+    }
+    let version = house.version(house.model("a").await, b"graph").await;
+    for attempt in 1..=4 {
+        let outcome = checks(&house).handle(&delivery(&house, version, attempt)).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    }
+    let asked: Vec<_> = odd.iter().map(|worker| worker.asked().len()).collect();
+    assert_eq!(asked, [1; 4], "each once before any twice");
+    let good = TestWorker::start(|_| Ok(works())).expect("starts");
+    announce(&house, good.address(), false).await;
+    let outcome = checks(&house).handle(&delivery(&house, version, 5)).await;
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(house.show(version).await.state, VersionState::Ready);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Versions and their proofs.
 
 use berth_domain::clock::Timestamp;
-use berth_domain::id::{OrganizationId, VersionId};
+use berth_domain::id::{OrganizationId, VersionId, WorkerId};
 use berth_domain::model::ModelFile;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -27,6 +28,34 @@ pub enum Outcome {
         /// What is odd, in words; added to what the gate found odd.
         warnings: Vec<String>,
     },
+}
+
+/// A try to prove a version that ended without a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FruitlessProof {
+    /// Who tried.
+    pub worker: WorkerId,
+    /// How it ended.
+    pub end: NoVerdict,
+}
+
+/// How a try to prove a version ended without a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoVerdict {
+    /// The worker cannot have the files: its artifact store has not got them, or they do not fit into its cache.
+    Unfetched,
+    /// The worker ended in the middle, or the connection to it broke.
+    Interrupted,
+    /// The worker said that it did not come to an end in time.
+    Late,
+    /// The worker said nothing, long after it should have.
+    Silent,
+    /// The worker answered with an error of another kind.
+    Refused,
+    /// A newer release wrote down what this one does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A version that waits for its proof.
@@ -127,6 +156,40 @@ impl Versions<'_> {
         at_most_one_row("model_versions", done.rows_affected())
     }
 
+    /// The tries to prove the version that ended without a verdict, in order; none if there is no such version.
+    pub async fn fruitless_proofs(&mut self, version: VersionId) -> Result<Vec<FruitlessProof>, Error> {
+        let stored = sqlx::query_scalar!(
+            "SELECT fruitless_proofs
+            FROM model_versions
+            WHERE version_id = $1",
+            version.as_uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        stored.map_or_else(|| Ok(Vec::new()), |stored| fruitless(version, stored))
+    }
+
+    /// Writes down one more of them; answers with all. `None` if the version waits for no proof any more.
+    pub async fn note_fruitless_proof(
+        &mut self,
+        version: VersionId,
+        proof: FruitlessProof,
+    ) -> Result<Option<Vec<FruitlessProof>>, Error> {
+        let added = serde_json::to_value([proof])
+            .map_err(|error| Row::new("model_versions", version).inconsistent("fruitless_proofs", error))?;
+        let stored = sqlx::query_scalar!(
+            "UPDATE model_versions
+            SET fruitless_proofs = fruitless_proofs || $2
+            WHERE version_id = $1 AND state = 'checking' AND deleted_at IS NULL
+            RETURNING fruitless_proofs",
+            version.as_uuid(),
+            added,
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        stored.map(|stored| fruitless(version, stored)).transpose()
+    }
+
     /// Versions that still wait although their check was queued before `announced_before`, the longest waiting first: their
     /// message may be lost. They stay locked; another process gets others.
     pub async fn stuck_checking(
@@ -169,4 +232,8 @@ impl Versions<'_> {
         .await?;
         rows("model_versions", ids.len(), done.rows_affected())
     }
+}
+
+fn fruitless(version: VersionId, stored: serde_json::Value) -> Result<Vec<FruitlessProof>, Error> {
+    Row::new("model_versions", version).json("fruitless_proofs", stored)
 }

@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use berth_domain::digest::Sha256;
+use berth_domain::id::WorkerId;
 use berth_domain::model::{ModelFile, VersionState, Visibility};
 use berth_store::models::{ModelChange, NAME_TAKEN, Reach};
-use berth_store::system::versions::{Outcome, Unchecked};
+use berth_store::system::versions::{FruitlessProof, NoVerdict, Outcome, Unchecked};
 use berth_store::versions::{Deletion, NO_SUCH_BLOB};
 use berth_store::{Error, Order, Page};
 use chrono::TimeDelta;
@@ -307,6 +308,41 @@ async fn proof_is_written_down_once() -> Result<()> {
         (VersionState::Failed, Some("the graph cannot be loaded"))
     );
     assert_eq!(tx.versions().files(bad.id).await?, bad.files);
+    Ok(())
+}
+
+#[tokio::test]
+async fn tries_without_a_verdict_are_kept_until_there_is_one() -> Result<()> {
+    let world = World::new().await?;
+    let tenant = world.tenant("acme").await?;
+    let model = world.model(tenant, "minilm", Reach::Project).await?;
+    let version = world.new_version(tenant, model, "good");
+    world.upload(tenant, &version).await?;
+    let mut tries = Vec::new();
+    for end in [NoVerdict::Unfetched, NoVerdict::Silent] {
+        let worker = WorkerId::new(&world.clock, &world.random);
+        tries.push(FruitlessProof { worker, end });
+        // As two processes do, one after the other.
+        let mut tx = world.store.system().await?;
+        let noted = tx
+            .versions()
+            .note_fruitless_proof(version.id, tries[tries.len() - 1])
+            .await?;
+        assert_eq!(noted.as_ref(), Some(&tries));
+        tx.commit().await?;
+    }
+    let mut tx = world.store.system().await?;
+    assert_eq!(tx.versions().fruitless_proofs(version.id).await?, tries);
+    let failed = Outcome::Failed {
+        reason: "no worker could fetch it".to_owned(),
+        warnings: Vec::new(),
+    };
+    assert!(tx.versions().conclude(version.id, &failed, world.now()).await?);
+    let late = tx.versions().note_fruitless_proof(version.id, tries[0]).await?;
+    assert_eq!(late, None);
+    // What a newer release writes does not keep this one from counting.
+    let newer = serde_json::from_str::<NoVerdict>(r#""abducted""#)?;
+    assert_eq!(newer, NoVerdict::Unknown);
     Ok(())
 }
 

@@ -40,6 +40,9 @@ const LONGEST_PROOF: Duration = Duration::from_mins(10);
 /// Which part of its caller's patience a proof waits for its turn.
 const WAITING_SHARE: u32 = 3;
 
+/// What a tenant is told when the node could never hold the files.
+const TOO_LARGE: &str = "The model's files do not fit into the cache of the worker.";
+
 /// How long a runner may take to end after a proof; it has nothing left to do.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -93,14 +96,7 @@ impl Control {
         let fetched = self.cache.materialize(asked.organization, &asked.files);
         let folder = match tokio::time::timeout_at(end.into(), fetched).await {
             Ok(Ok(folder)) => folder,
-            Ok(Err(error)) if error.is_transient() => {
-                return Err(unavailable("the model's files could not be fetched", error));
-            }
-            Ok(Err(error)) => {
-                let error = format!("{:#}", anyhow::Error::new(error));
-                tracing::warn!(error, "a version's files cannot be had");
-                return Ok(refusal(UNFETCHED.to_owned()));
-            }
+            Ok(Err(error)) => return Err(unfetched(error)),
             Err(_) => return Err(Status::unavailable("the model's files were not fetched in time")),
         };
         let name = format!("proof-{}", self.names.fetch_add(1, Ordering::Relaxed));
@@ -267,6 +263,21 @@ fn refusal(reason: String) -> ProveVersionResponse {
         reason,
         ..ProveVersionResponse::default()
     }
+}
+
+/// What passes by itself is asked for again without end. What lasts is told in words that a tenant may read, should it turn out
+/// to be so wherever it is tried.
+fn unfetched(error: berth_artifacts::Error) -> Status {
+    if error.is_transient() {
+        return unavailable("the model's files could not be fetched", error);
+    }
+    let words = match error {
+        berth_artifacts::Error::Full { .. } => TOO_LARGE,
+        _ => UNFETCHED,
+    };
+    let error = format!("{:#}", anyhow::Error::new(error));
+    tracing::warn!(error, "a version's files cannot be had");
+    Status::failed_precondition(words)
 }
 
 fn unavailable(attempt: &str, error: impl std::error::Error + Send + Sync + 'static) -> Status {

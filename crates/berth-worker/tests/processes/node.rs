@@ -340,17 +340,26 @@ async fn version_that_cannot_be_loaded_fails_its_proof_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn version_whose_files_the_store_does_not_have_fails_its_proof() {
+async fn files_that_the_node_cannot_have_are_its_trouble_and_not_the_models() {
     let site = Site::new().await;
-    let (_node, worker) = site.node().await;
-    let answer = control(&worker)
-        .await
-        .prove(proof(&site, &models::broken()))
-        .await;
-    let answer = answer.expect("an answer").into_inner();
-    assert!(
-        !answer.ok && answer.reason.contains("could not be fetched"),
-        "{answer:?}"
+    let mut command = site.command();
+    command.env("BERTH_WORKER__CACHE_SIZE", "1MiB");
+    let (_node, worker) = site.node_of(&mut command).await;
+    let mut control = control(&worker).await;
+    let status = control.prove(proof(&site, &models::broken())).await;
+    let status = status.expect_err("no verdict");
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+    assert_eq!(
+        status.message(),
+        "The model's files could not be fetched from the artifact store."
+    );
+    let large = models::minilm();
+    site.publish(&large).await;
+    let status = control.prove(proof(&site, &large)).await.expect_err("no verdict");
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+    assert_eq!(
+        status.message(),
+        "The model's files do not fit into the cache of the worker."
     );
 }
 
