@@ -87,6 +87,13 @@ pub struct ReplicaRecord {
     /// How long it took from the start of the runner until it answered; 0 before it did.
     #[serde(default)]
     pub load_ms: u64,
+    /// The generation of the assignment that it fulfills, and the threads that were asked for: whoever has lost what this
+    /// worker was told asks for the same again.
+    #[serde(default)]
+    pub generation: u64,
+    /// See `generation`.
+    #[serde(default)]
+    pub threads: Option<u32>,
 }
 
 /// A version that a worker is asked to hold.
@@ -130,6 +137,8 @@ mod tests {
             address: None,
             resident_bytes: 0,
             load_ms: 0,
+            generation: 0,
+            threads: None,
         };
         let mut json = serde_json::to_value(&replica).expect("serializes");
         assert_eq!(json["state"], "failed");

@@ -62,6 +62,8 @@ impl Scene {
             address: Some("unix:/run/berth/runner.sock".to_owned()),
             resident_bytes: 100 << 20,
             load_ms: 130,
+            generation: 0,
+            threads: None,
         }
     }
 

@@ -1,21 +1,28 @@
 //! The planner's loop: compares what deployments want with what workers are told to hold, and tells them anew where it
 //! differs. One process does it at a time, under a leader lease; any other takes over when that one is gone.
 
+mod settling;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use berth_coordination::records::{Assignment, ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_coordination::{Event, Fleet, Subscription, Topic};
-use berth_domain::id::{VersionId, WorkerId};
-use berth_serving::planner::{self, Failed, Plan, Seat, Short, Wanted};
+use berth_domain::id::{DeploymentId, VersionId, WorkerId};
+use berth_serving::planner::{self, Failed, Plan, Ready, Seat, Short, Wanted};
 use berth_store::Store;
-use berth_store::system::placements::WantedVersion;
+use berth_store::system::placements::{Unreadable, WantedVersion, Wanting};
 use berth_telemetry::metrics::names;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::settling::{Settling, Sight};
+
 const LEASE: &str = "placement";
+
+/// How long workers usually need to announce themselves after coordination was lost: well more than a third of their lease.
+pub const SETTLE: Duration = Duration::from_secs(3);
 
 /// How the loop runs.
 #[derive(Debug, Clone)]
@@ -26,7 +33,7 @@ pub struct Options {
     pub every: Duration,
     /// How long the leader lease lasts; another process takes over so long after this one was lost.
     pub lease: Duration,
-    /// After coordination was lost, how long workers have to announce themselves again before anything is moved.
+    /// After coordination was lost or emptied, how long workers have to announce themselves again before anything is moved.
     pub settle: Duration,
     /// For how long a worker on which a version failed again and again is passed over while another has room for it.
     pub avoid: Duration,
@@ -39,7 +46,7 @@ impl Options {
             holder,
             every: Duration::from_secs(1),
             lease: Duration::from_secs(5),
-            settle: Duration::from_secs(3),
+            settle: SETTLE,
             avoid: Duration::from_mins(10),
         }
     }
@@ -67,7 +74,13 @@ pub struct Placement {
     /// Where versions have failed, and when that was last seen. A replica that is moved away is forgotten by its worker, and
     /// would be moved back and forth.
     failed: Mutex<HashMap<(WorkerId, VersionId), Instant>>,
+    /// What could not be read when it was last logged.
+    unreadable: Mutex<BTreeSet<(DeploymentId, VersionId)>>,
+    settling: Settling,
 }
+
+/// What workers are told to hold, or hold.
+type Held = BTreeMap<WorkerId, Vec<Assignment>>;
 
 impl Placement {
     /// A loop over these.
@@ -78,6 +91,8 @@ impl Placement {
             options,
             short: Mutex::default(),
             failed: Mutex::default(),
+            unreadable: Mutex::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -109,7 +124,7 @@ impl Placement {
                 _ = tick.tick() => {}
                 event = next(&mut events) => match event {
                     Some(Event::Message { .. }) => {}
-                    Some(Event::Gap) => sleep_until(Instant::now() + self.options.settle).await,
+                    Some(Event::Gap) => self.settling.gap(),
                     None => events = None,
                 },
             }
@@ -128,37 +143,72 @@ impl Placement {
             .ok()
     }
 
-    /// Compares once and tells what differs; does nothing while another process leads. Tells how many workers were told
-    /// something new.
+    /// Compares once and tells what differs; does nothing while another process leads, or while workers may still have to
+    /// announce themselves again. Tells how many workers were told something new.
     pub async fn round(&self) -> Result<usize, Error> {
+        let outcome = self.compare().await;
+        if matches!(outcome, Err(Error::Coordination(_))) {
+            self.settling.away();
+        }
+        outcome
+    }
+
+    async fn compare(&self) -> Result<usize, Error> {
         if !self
             .fleet
             .coordination()
             .acquire(LEASE, &self.options.holder, self.options.lease)
             .await?
         {
+            self.settling.follow();
             return Ok(0);
         }
         let workers = self.fleet.workers().await?;
-        let told = self.fleet.all_assignments().await?;
-        let wanted = self.wanted().await?;
-        let failed = self.failed(&self.fleet.replicas().await?);
+        let entries = self.fleet.all_assignments().await?;
+        let replicas = self.fleet.replicas().await?;
+        let Wanting { versions, unreadable } = self.wanting().await?;
+        let mut wanted: Vec<Wanted> = versions.into_iter().map(wanted).collect();
+
+        let known: BTreeSet<WorkerId> = entries.iter().map(|(worker, _)| *worker).collect();
+        let told: Held = entries
+            .into_iter()
+            .filter_map(|(worker, held)| Some((worker, held?)))
+            .collect();
+        let sight = Sight {
+            alive: &workers.iter().map(|worker| worker.id).collect(),
+            told: &told.keys().copied().collect(),
+            holding: &replicas.iter().map(|replica| replica.worker).collect(),
+        };
+        // Where nothing is wanted, nothing can be taken away.
+        let idle = wanted.is_empty() && unreadable.is_empty();
+        if !idle && !self.settling.may_plan(&sight, self.options.settle) {
+            tracing::debug!(
+                "workers may have to announce themselves again, and nothing is placed until then"
+            );
+            return Ok(0);
+        }
+        stay(&mut wanted, &unreadable, &told, &replicas);
 
         let seats: Vec<Seat> = workers.iter().map(seat).collect();
-        let current: BTreeMap<WorkerId, Vec<Assignment>> = told
+        let current = seeded(&told, &replicas, &wanted);
+        let ready: Ready = replicas
             .iter()
-            .filter_map(|(worker, held)| Some((*worker, held.clone()?)))
+            .filter(|replica| replica.state == ReplicaState::Ready)
+            .map(|replica| (replica.worker, replica.version))
             .collect();
-        let plan = planner::plan(&seats, &current, &wanted, &failed);
-        self.report(&plan);
-        self.tell(&plan, &current, told.iter().map(|(worker, _)| *worker))
-            .await
+        let plan = planner::plan(&seats, &current, &wanted, &self.failed(&replicas), &ready);
+        self.report(&plan, &unreadable);
+        let changed = self.tell(&plan, &told, known).await?;
+        self.settling.planned(plan.assignments.into_keys().collect());
+        Ok(changed)
     }
 
     /// Counts what has no place, and logs it when it differs from the last time.
-    fn report(&self, plan: &Plan) {
+    fn report(&self, plan: &Plan, unreadable: &[Unreadable]) {
+        self.complain(unreadable);
         let missing: u32 = plan.short.iter().map(|short| short.missing).sum();
-        metrics::gauge!(names::REPLICAS_UNPLACED).set(missing);
+        let left_out = u32::try_from(unreadable.len()).unwrap_or(u32::MAX);
+        metrics::gauge!(names::REPLICAS_UNPLACED).set(missing.saturating_add(left_out));
         let mut logged = self.short.lock().unwrap_or_else(PoisonError::into_inner);
         if *logged == plan.short {
             return;
@@ -172,6 +222,23 @@ impl Placement {
             );
         }
         logged.clone_from(&plan.short);
+    }
+
+    /// Logs what cannot be read, once.
+    fn complain(&self, unreadable: &[Unreadable]) {
+        let mut logged = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |row: &Unreadable| (row.deployment, row.version);
+        for row in unreadable.iter().filter(|row| !logged.contains(&place(row))) {
+            tracing::error!(
+                organization.id = %row.organization,
+                deployment.id = %row.deployment,
+                version.id = %row.version,
+                error = %row.error,
+                source = ?std::error::Error::source(&row.error),
+                "a deployment cannot be read, and is left out of placement"
+            );
+        }
+        *logged = unreadable.iter().map(place).collect();
     }
 
     /// Where versions have failed lately.
@@ -194,26 +261,23 @@ impl Placement {
         seen.keys().copied().collect()
     }
 
-    async fn wanted(&self) -> Result<Vec<Wanted>, Error> {
+    async fn wanting(&self) -> Result<Wanting, Error> {
         let mut tx = self.store.system().await?;
-        Ok(tx.placements().wanted().await?.into_iter().map(wanted).collect())
+        Ok(tx.placements().wanted().await?)
     }
 
-    async fn tell(
-        &self,
-        plan: &Plan,
-        current: &BTreeMap<WorkerId, Vec<Assignment>>,
-        told: impl Iterator<Item = WorkerId>,
-    ) -> Result<usize, Error> {
+    async fn tell(&self, plan: &Plan, told: &Held, known: BTreeSet<WorkerId>) -> Result<usize, Error> {
         let mut changed = 0;
         for (worker, assignments) in &plan.assignments {
-            if current.get(worker) != Some(assignments) {
+            if told.get(worker) != Some(assignments) {
                 self.fleet.assign(*worker, assignments).await?;
                 changed += 1;
             }
         }
-        let alive: BTreeSet<&WorkerId> = plan.assignments.keys().collect();
-        for gone in told.filter(|worker| !alive.contains(worker)) {
+        for gone in known
+            .into_iter()
+            .filter(|worker| !plan.assignments.contains_key(worker))
+        {
             self.fleet.forget_assignments(gone).await?;
         }
         Ok(changed)
@@ -233,6 +297,71 @@ fn seat(worker: &WorkerRecord) -> Seat {
         worker: worker.id,
         memory_bytes: worker.memory_bytes,
         draining: worker.draining,
+    }
+}
+
+/// What each worker is to be taken to hold: what it is told, and where coordination has lost that, what it says it has. (A
+/// version that nobody wants any more is none of it.)
+fn seeded(told: &Held, replicas: &[ReplicaRecord], wanted: &[Wanted]) -> Held {
+    let mut current = told.clone();
+    for replica in replicas {
+        if told.contains_key(&replica.worker) || replica.state == ReplicaState::Draining {
+            continue;
+        }
+        let Some(wanted) = wanted.iter().find(|wanted| wanted.version == replica.version) else {
+            continue;
+        };
+        let held = current.entry(replica.worker).or_default();
+        let other = held.iter().position(|held| held.version == replica.version);
+        // Of an old and a fresh copy the fresh one is what was asked for last.
+        if let Some(place) = other {
+            if held[place].generation >= replica.generation {
+                continue;
+            }
+            held.swap_remove(place);
+        }
+        held.push(Assignment {
+            organization: wanted.organization,
+            version: wanted.version,
+            manifest: wanted.manifest.clone(),
+            files: wanted.files.clone(),
+            threads: replica.threads,
+            generation: replica.generation,
+        });
+    }
+    current
+}
+
+/// What cannot be read stays as it was told: neither is it placed anew, nor taken from those who are served by it.
+fn stay(wanted: &mut Vec<Wanted>, unreadable: &[Unreadable], told: &Held, replicas: &[ReplicaRecord]) {
+    for row in unreadable {
+        let holders = || {
+            told.values()
+                .flatten()
+                .filter(|assignment| assignment.version == row.version)
+        };
+        let Some(kept) = holders().next() else {
+            continue;
+        };
+        let copies = u32::try_from(holders().count()).unwrap_or(u32::MAX);
+        if let Some(readable) = wanted.iter_mut().find(|wanted| wanted.version == row.version) {
+            readable.replicas = readable.replicas.max(copies);
+            continue;
+        }
+        let resident_bytes = replicas
+            .iter()
+            .filter(|replica| replica.version == row.version)
+            .map(|replica| replica.resident_bytes)
+            .max();
+        wanted.push(Wanted {
+            organization: kept.organization,
+            version: kept.version,
+            manifest: kept.manifest.clone(),
+            files: kept.files.clone(),
+            replicas: copies,
+            resident_bytes: resident_bytes.unwrap_or(0),
+            threads: kept.threads,
+        });
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Wanted {
 /// Workers on which copies of versions failed again and again.
 pub type Failed = BTreeSet<(WorkerId, VersionId)>;
 
+/// Workers on which copies of versions answer.
+pub type Ready = BTreeSet<(WorkerId, VersionId)>;
+
 /// A worker as the planner sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seat {
@@ -64,8 +67,8 @@ pub struct Short {
 /// The plan.
 ///
 /// A copy stays where it is as long as it is wanted and its worker stays: moving costs a load. A new copy goes to the
-/// worker with the most free memory that does not hold the version yet and has room; surplus copies leave the fullest
-/// workers first. Larger versions are placed before smaller ones, so that small ones do not take the only fitting room.
+/// worker with the most free memory that does not hold the version yet and has room; surplus copies that are not `ready` leave
+/// first, then those on the fullest workers. Larger versions are placed before smaller ones, so that small ones do not take the only fitting room.
 ///
 /// A copy that `failed` where it is goes to another worker on which it has not, if there is one with room; else it stays,
 /// since the fault may be the version's own, and moving it about would only hide that.
@@ -74,6 +77,7 @@ pub fn plan(
     current: &BTreeMap<WorkerId, Vec<Assignment>>,
     wanted: &[Wanted],
     failed: &Failed,
+    ready: &Ready,
 ) -> Plan {
     let mut rooms: BTreeMap<WorkerId, Room> =
         seats.iter().map(|seat| (seat.worker, Room::new(seat))).collect();
@@ -81,7 +85,7 @@ pub fn plan(
     order.sort_by_key(|wanted| (std::cmp::Reverse(wanted.resident_bytes), wanted.version));
 
     for version in &order {
-        keep(&mut rooms, current, version, failed);
+        keep(&mut rooms, current, version, failed, ready);
     }
     let mut short = Vec::new();
     for version in &order {
@@ -136,23 +140,28 @@ impl Room {
     }
 }
 
-/// Leaves copies that have not failed where they are, up to the number that is wanted; on the emptiest workers first.
+/// Leaves copies that have not failed where they are, up to the number that is wanted; those that answer first, then those on
+/// the emptiest workers.
 fn keep(
     rooms: &mut BTreeMap<WorkerId, Room>,
     current: &BTreeMap<WorkerId, Vec<Assignment>>,
     wanted: &Wanted,
     failed: &Failed,
+    ready: &Ready,
 ) {
-    let mut holders: Vec<(i128, WorkerId)> = rooms
+    let mut holders: Vec<(bool, i128, WorkerId)> = rooms
         .iter()
         .filter(|(_, room)| !room.draining)
         .filter(|(worker, _)| {
             holds(current, **worker, wanted) && !failed.contains(&(**worker, wanted.version))
         })
-        .map(|(worker, room)| (-room.free_bytes, *worker))
+        .map(|(worker, room)| {
+            let answers = ready.contains(&(*worker, wanted.version));
+            (!answers, -room.free_bytes, *worker)
+        })
         .collect();
     holders.sort_unstable();
-    for (_, worker) in holders.into_iter().take(wanted.replicas as usize) {
+    for (_, _, worker) in holders.into_iter().take(wanted.replicas as usize) {
         if let Some(room) = rooms.get_mut(&worker) {
             room.take(wanted);
         }
@@ -246,7 +255,17 @@ mod tests {
 
     /// The plan where nothing has failed.
     fn plan(seats: &[Seat], current: &BTreeMap<WorkerId, Vec<Assignment>>, wanted: &[Wanted]) -> Plan {
-        super::plan(seats, current, wanted, &Failed::new())
+        plan_failed(seats, current, wanted, &Failed::new())
+    }
+
+    /// The plan where nothing answers.
+    fn plan_failed(
+        seats: &[Seat],
+        current: &BTreeMap<WorkerId, Vec<Assignment>>,
+        wanted: &[Wanted],
+        failed: &Failed,
+    ) -> Plan {
+        super::plan(seats, current, wanted, failed, &Ready::new())
     }
 
     fn seat(number: u128, memory_bytes: u64) -> Seat {
@@ -327,18 +346,33 @@ mod tests {
         let first = plan(&[seat(1, 50)], &BTreeMap::new(), versions);
         let seats = [seat(1, 50), seat(2, 40)];
         let failed = Failed::from([(seats[0].worker, version.version)]);
-        let second = super::plan(&seats, &first.assignments, versions, &failed);
+        let second = plan_failed(&seats, &first.assignments, versions, &failed);
         assert_eq!(holders(&second, &version), [seats[1].worker]);
 
         // Where it has failed everywhere, it stays where it is.
         let failed = Failed::from(seats.map(|seat| (seat.worker, version.version)));
-        let third = super::plan(&seats, &second.assignments, versions, &failed);
+        let third = plan_failed(&seats, &second.assignments, versions, &failed);
         assert_eq!(third, second);
         // Where there is no room elsewhere, too.
         let failed = Failed::from([(seats[0].worker, version.version)]);
         let narrow = [seat(1, 50), seat(2, 5)];
-        let stayed = super::plan(&narrow, &first.assignments, versions, &failed);
+        let stayed = plan_failed(&narrow, &first.assignments, versions, &failed);
         assert_eq!(holders(&stayed, &version), [seats[0].worker]);
+    }
+
+    #[test]
+    fn surplus_copy_that_does_not_answer_leaves_before_one_that_does() {
+        let version = wanted(7, 2, 10);
+        let versions = std::slice::from_ref(&version);
+        let seats = [seat(1, 50), seat(2, 900)];
+        let both = plan(&seats, &BTreeMap::new(), versions);
+        let one = wanted(7, 1, 10);
+        let ready = Ready::from([(seats[0].worker, version.version)]);
+        let versions = std::slice::from_ref(&one);
+        let left = super::plan(&seats, &both.assignments, versions, &Failed::new(), &ready);
+        assert_eq!(holders(&left, &one), [seats[0].worker]);
+        let left = plan(&seats, &both.assignments, versions);
+        assert_eq!(holders(&left, &one), [seats[1].worker]);
     }
 
     #[test]
@@ -393,7 +427,7 @@ mod tests {
                 .into_iter()
                 .map(|(number, version)| (seat(number, 0).worker, wanted(version, 0, 0).version))
                 .collect();
-            let first = super::plan(&seats, &BTreeMap::new(), &versions, &failed);
+            let first = plan_failed(&seats, &BTreeMap::new(), &versions, &failed);
             for seat in &seats {
                 let held: u64 = first.assignments[&seat.worker]
                     .iter()
@@ -405,7 +439,7 @@ mod tests {
                 let missing = first.short.iter().find(|short| short.version == version.version).map_or(0, |short| short.missing);
                 prop_assert_eq!(holders(&first, version).len() + missing as usize, version.replicas as usize);
             }
-            let second = super::plan(&seats, &first.assignments, &versions, &failed);
+            let second = plan_failed(&seats, &first.assignments, &versions, &failed);
             prop_assert_eq!(first, second);
         }
     }

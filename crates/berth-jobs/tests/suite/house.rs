@@ -45,7 +45,7 @@ pub(crate) struct House {
     pub(crate) organization: OrganizationId,
     pub(crate) project: ProjectId,
     // Dropped last: the pools go first.
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl House {
@@ -69,7 +69,7 @@ impl House {
             store,
             clock,
             coordination,
-            _database: database,
+            database,
         };
         house.furnish().await.expect("rows are written");
         house
@@ -107,6 +107,11 @@ impl House {
             )
             .await?;
         tx.commit().await
+    }
+
+    /// Changes a row as nobody but somebody with the superuser's password can.
+    pub(crate) async fn damage(&self, statement: &'static str) {
+        assert_eq!(self.database.damage(statement).await.expect("done"), 1);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

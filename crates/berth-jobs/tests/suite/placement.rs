@@ -50,6 +50,8 @@ suite! {
     version_moves_once_from_where_it_failed
     settings_of_a_deployment_reach_the_worker
     draining_worker_gets_nothing_new
+    emptied_coordination_moves_nothing
+    fleet_is_left_alone_until_workers_had_time_to_announce_themselves
     one_process_plans_and_another_takes_over
     loop_is_woken_by_an_event_and_gives_the_lease_back
 }
@@ -58,7 +60,7 @@ fn placement(house: &House, holder: &str) -> Placement {
     let options = Options {
         // Nothing happens by the clock in a test.
         every: Duration::from_mins(10),
-        settle: Duration::from_millis(1),
+        settle: Duration::ZERO,
         ..Options::new(holder.to_owned())
     };
     Placement::new(house.store.clone(), house.fleet(), options)
@@ -161,6 +163,11 @@ async fn version_moves_when_its_worker_is_gone(house: House) {
 
 /// Says how the worker's replica of the version is.
 async fn tell(house: &House, worker: WorkerId, version: VersionId, state: ReplicaState) {
+    hold(house, worker, version, state, 0).await;
+}
+
+/// The same of a replica that is not the first there.
+async fn hold(house: &House, worker: WorkerId, version: VersionId, state: ReplicaState, generation: u64) {
     let replica = ReplicaRecord {
         id: ReplicaId::new(&house.clock, &SystemRandom),
         worker,
@@ -171,6 +178,8 @@ async fn tell(house: &House, worker: WorkerId, version: VersionId, state: Replic
         address: None,
         resident_bytes: 0,
         load_ms: 0,
+        generation,
+        threads: None,
     };
     house
         .fleet()
@@ -243,6 +252,110 @@ async fn draining_worker_gets_nothing_new(house: House) {
     let staying = worker(&house, false).await;
     round(&house, "ann").await;
     assert_eq!(told(&house, staying).await, Some(vec![version]));
+}
+
+/// Takes away whatever coordination keeps of the fleet.
+async fn empty(house: &House) {
+    for collection in ["workers", "assignments", "replicas"] {
+        for (id, _) in house.coordination.list(collection).await.expect("listed") {
+            house.coordination.remove(collection, &id).await.expect("removed");
+        }
+    }
+    for holder in ["ann", "bob"] {
+        house
+            .coordination
+            .release("placement", holder)
+            .await
+            .expect("released");
+    }
+}
+
+async fn announce(house: &House, record: &WorkerRecord) {
+    house
+        .fleet()
+        .announce_worker(record, TTL)
+        .await
+        .expect("announced");
+}
+
+async fn emptied_coordination_moves_nothing(house: House) {
+    let holder = worker(&house, false).await;
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    round(&house, "ann").await;
+    let mut records = house.fleet().workers().await.expect("read");
+    // Afresh, the roomier one would be chosen.
+    let mut roomier = records[0].clone();
+    roomier.id = WorkerId::new(&house.clock, &SystemRandom);
+    roomier.memory_bytes *= 8;
+    records.push(roomier.clone());
+
+    empty(&house).await;
+    for record in &records {
+        announce(&house, record).await;
+    }
+    // It is the third copy there, and need not be loaded again.
+    hold(&house, holder, version, ReplicaState::Ready, 3).await;
+    round(&house, "bob").await;
+    let assignments = house.fleet().assignments(holder).await.expect("read");
+    let held: Vec<_> = assignments
+        .iter()
+        .flatten()
+        .map(|assignment| (assignment.version, assignment.generation))
+        .collect();
+    assert_eq!(held, [(version, 3)]);
+    assert_eq!(told(&house, roomier.id).await, Some(vec![]));
+    assert_eq!(round(&house, "bob").await, 0);
+}
+
+async fn fleet_is_left_alone_until_workers_had_time_to_announce_themselves(house: House) {
+    let holder = worker(&house, false).await;
+    let version = house.ready("a", 100 << 20).await;
+    house.deploy("a", version).await;
+    let options = |settle| Options {
+        settle,
+        ..Options::new("ann".to_owned())
+    };
+    let patient = Placement::new(house.store.clone(), house.fleet(), options(TTL));
+    // It has planned before, so a worker that joins is no sign of a loss.
+    let eager = Placement::new(house.store.clone(), house.fleet(), options(Duration::ZERO));
+    eager.round().await.expect("plans");
+    patient.round().await.expect("plans");
+    assert_eq!(told(&house, holder).await, Some(vec![version]));
+
+    empty(&house).await;
+    let other = worker(&house, false).await;
+    assert_eq!(patient.round().await.expect("waits"), 0);
+    assert_eq!(
+        told(&house, other).await,
+        None,
+        "the one that holds it may come back"
+    );
+    eager.round().await.expect("plans");
+    assert_eq!(told(&house, other).await, Some(vec![version]));
+}
+
+#[tokio::test]
+async fn deployment_that_cannot_be_read_stays_and_stops_no_other() {
+    let house = House::new().await;
+    let node = worker(&house, false).await;
+    let (broken, good) = (
+        house.ready("broken", 100 << 20).await,
+        house.ready("good", 100 << 20).await,
+    );
+    house.deploy("broken", broken).await;
+    round(&house, "ann").await;
+    assert_eq!(told(&house, node).await, Some(vec![broken]));
+    house
+        .damage(r#"UPDATE deployments SET settings = '{"threads": "many"}' WHERE name = 'broken'"#)
+        .await;
+    house.deploy("good", good).await;
+    assert_eq!(round(&house, "ann").await, 1);
+    let mut held = told(&house, node).await.expect("is told");
+    held.sort_unstable();
+    let mut expected = [broken, good];
+    expected.sort_unstable();
+    assert_eq!(held, expected);
 }
 
 async fn one_process_plans_and_another_takes_over(house: House) {

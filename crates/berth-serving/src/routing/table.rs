@@ -295,6 +295,8 @@ mod tests {
             address: Some(format!("unix:/run/{number}.sock")),
             resident_bytes: 0,
             load_ms: 2_500,
+            generation: 0,
+            threads: None,
         }
     }
 

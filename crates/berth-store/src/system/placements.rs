@@ -13,6 +13,28 @@ use crate::error::Error;
 use crate::row::Row;
 use crate::versions::{FileRow, Measured, measured};
 
+/// Everything that should be run.
+#[derive(Debug, Default)]
+pub struct Wanting {
+    /// The versions, in order.
+    pub versions: Vec<WantedVersion>,
+    /// What cannot be read, and so is not among them: a row that is wrong must not stop everything else.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A version that a deployment wants to be run, and why that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The version.
+    pub version: VersionId,
+    /// Names the table, the column and the row.
+    pub error: Error,
+}
+
 /// A version that should be run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WantedVersion {
@@ -48,8 +70,8 @@ pub struct Placements<'t>(pub(crate) &'t mut PgConnection);
 
 impl Placements<'_> {
     /// Every version that should be run, in order of version: it is ready, and a deployment that is not stopped wants it,
-    /// whose project and organization are neither suspended nor deleted.
-    pub async fn wanted(&mut self) -> Result<Vec<WantedVersion>, Error> {
+    /// whose project and organization are neither suspended nor deleted. A row that holds something impossible is told apart.
+    pub async fn wanted(&mut self) -> Result<Wanting, Error> {
         let rows = sqlx::query_as!(
             WantedRow,
             "SELECT
@@ -80,16 +102,28 @@ impl Placements<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let mut wanted: Vec<WantedVersion> = Vec::new();
+        let mut wanting = Wanting::default();
         for stored in rows {
-            stored.add_to(&mut wanted)?;
+            let (organization, deployment, version) = stored.ids();
+            if let Err(error) = stored.add_to(&mut wanting.versions) {
+                wanting.unreadable.push(Unreadable {
+                    organization,
+                    deployment,
+                    version,
+                    error,
+                });
+            }
         }
-        self.add_files(&mut wanted).await?;
-        Ok(wanted)
+        self.add_files(&mut wanting).await?;
+        Ok(wanting)
     }
 
-    async fn add_files(&mut self, wanted: &mut [WantedVersion]) -> Result<(), Error> {
-        let ids: Vec<Uuid> = wanted.iter().map(|entry| entry.version.as_uuid()).collect();
+    async fn add_files(&mut self, wanting: &mut Wanting) -> Result<(), Error> {
+        let ids: Vec<Uuid> = wanting
+            .versions
+            .iter()
+            .map(|entry| entry.version.as_uuid())
+            .collect();
         let rows = sqlx::query_as!(
             FileRow,
             "SELECT version_id, path, digest, size_bytes
@@ -100,15 +134,34 @@ impl Placements<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let mut by_version: HashMap<Uuid, Vec<ModelFile>> = HashMap::new();
+        let mut by_version: HashMap<Uuid, Result<Vec<ModelFile>, Error>> = HashMap::new();
         for stored in rows {
-            by_version
+            let files = by_version
                 .entry(stored.version_id)
-                .or_default()
-                .push(stored.try_into()?);
+                .or_insert_with(|| Ok(Vec::new()));
+            if let Ok(read) = files {
+                match stored.try_into() {
+                    Ok(file) => read.push(file),
+                    Err(error) => *files = Err(error),
+                }
+            }
         }
-        for entry in wanted {
-            entry.files = by_version.remove(&entry.version.as_uuid()).unwrap_or_default();
+        for mut entry in std::mem::take(&mut wanting.versions) {
+            match by_version.remove(&entry.version.as_uuid()).transpose() {
+                Ok(files) => {
+                    entry.files = files.unwrap_or_default();
+                    wanting.versions.push(entry);
+                }
+                // The first of its deployments stands for all.
+                Err(error) => wanting
+                    .unreadable
+                    .extend(entry.wanted_by.first().map(|wish| Unreadable {
+                        organization: entry.organization,
+                        deployment: wish.deployment,
+                        version: entry.version,
+                        error,
+                    })),
+            }
         }
         Ok(())
     }
@@ -133,6 +186,14 @@ struct WantedRow {
 struct Unmeasured;
 
 impl WantedRow {
+    fn ids(&self) -> (OrganizationId, DeploymentId, VersionId) {
+        (
+            OrganizationId::from_uuid(self.organization_id),
+            DeploymentId::from_uuid(self.deployment_id),
+            VersionId::from_uuid(self.version_id),
+        )
+    }
+
     /// Adds the row to its version, which is the last one if it is there: rows come in order of version.
     fn add_to(self, wanted: &mut Vec<WantedVersion>) -> Result<(), Error> {
         let row = Row::new("deployments", self.deployment_id);

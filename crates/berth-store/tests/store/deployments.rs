@@ -322,7 +322,7 @@ async fn planner_sees_every_wanted_version_of_every_organization() -> Result<()>
     world.ready(other, "idle", Reach::Project).await?;
 
     let mut tx = world.store.system().await?;
-    let wanted = tx.placements().wanted().await?;
+    let wanted = tx.placements().wanted().await?.versions;
     assert_eq!(wanted.len(), 2);
     let entry = wanted
         .iter()
@@ -348,11 +348,53 @@ async fn planner_sees_every_wanted_version_of_every_organization() -> Result<()>
         .await?;
     tx.commit().await?;
     let mut tx = world.store.system().await?;
-    let wanted = tx.placements().wanted().await?;
+    let wanted = tx.placements().wanted().await?.versions;
     assert_eq!(
         wanted.iter().map(|entry| entry.version).collect::<Vec<_>>(),
         [minilm.version]
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn planner_sees_past_what_cannot_be_read() -> Result<()> {
+    let world = World::new().await?;
+    let (acme, other) = (world.tenant("acme").await?, world.tenant("other").await?);
+    let minilm = world.ready(acme, "minilm", Reach::Project).await?;
+    let kept = world.deploy(acme, "kept", minilm).await?;
+    world.clock.advance(TimeDelta::milliseconds(1));
+    let broken = world.deploy(acme, "broken", minilm).await?;
+    let theirs = world.ready(other, "theirs", Reach::Project).await?;
+    let odd = world.deploy(other, "theirs", theirs).await?;
+    for statement in [
+        r#"UPDATE deployments SET settings = '{"threads": "many"}' WHERE name = 'broken'"#,
+        "UPDATE model_versions SET manifest = '7'
+            WHERE model_id = (SELECT model_id FROM models WHERE name = 'theirs')",
+    ] {
+        assert_eq!(world.database.damage(statement).await?, 1);
+    }
+    let mut tx = world.store.system().await?;
+    let wanting = tx.placements().wanted().await?;
+    let [entry] = &wanting.versions[..] else {
+        anyhow::bail!("{:?}", wanting.versions);
+    };
+    assert_eq!((entry.version, entry.files.len()), (minilm.version, 1));
+    let wishes: Vec<_> = entry.wanted_by.iter().map(|wish| wish.deployment).collect();
+    assert_eq!(wishes, [kept]);
+    let unreadable = |deployment, version| {
+        wanting
+            .unreadable
+            .iter()
+            .find(|row| (row.deployment, row.version) == (deployment, version))
+            .map(|row| (row.organization, row.error.to_string()))
+    };
+    let (whose, words) = unreadable(broken, minilm.version).context("told")?;
+    assert_eq!(whose, acme.organization);
+    assert!(words.contains("`settings` of `deployments`"), "{words}");
+    let (whose, words) = unreadable(odd, theirs.version).context("told")?;
+    assert_eq!(whose, other.organization);
+    assert!(words.contains("`manifest` of `model_versions`"), "{words}");
+    assert_eq!(wanting.unreadable.len(), 2);
     Ok(())
 }
 

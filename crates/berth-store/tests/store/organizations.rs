@@ -460,7 +460,7 @@ async fn deleted_organization_takes_what_could_be_used_with_it() -> Result<()> {
     assert_eq!(tx.organizations().list_mine(tenant.owner, &page).await?.items, []);
     drop(tx);
     let mut tx = world.store.system().await?;
-    assert_eq!(tx.placements().wanted().await?, []);
+    assert_eq!(tx.placements().wanted().await?.versions, []);
     assert_eq!(tx.organizations().list(&page).await?.items, []);
     assert!(tx.organizations().show(organization).await?.is_some());
     // Nothing refers to its files any more, so the sweep gets them.
@@ -494,7 +494,7 @@ async fn deleted_project_leaves_the_others_alone() -> Result<()> {
     assert!(world.store.find_api_key("key-acme").await?.is_none());
     assert!(world.store.find_api_key("key-second").await?.is_some());
     let mut tx = world.store.system().await?;
-    let wanted = tx.placements().wanted().await?;
+    let wanted = tx.placements().wanted().await?.versions;
     let wishes: Vec<_> = wanted
         .iter()
         .flat_map(|entry| &entry.wanted_by)

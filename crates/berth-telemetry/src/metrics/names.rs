@@ -64,7 +64,7 @@ metrics! {
     RUNNER_EXITS_TOTAL = "berth_runner_exits_total", Counter, None,
         "Runners of this worker that ended, by purpose and reason.";
     REPLICAS_UNPLACED = "berth_replicas_unplaced", Gauge, None,
-        "Replicas that deployments want and no worker has room for.";
+        "Replicas that deployments want and no worker has room for, and deployments that cannot be read.";
     OUTBOX_MESSAGES = "berth_outbox_messages", Gauge, None,
         "Accepted work that waits to be relayed to the queue.";
     OUTBOX_OLDEST_SECONDS = "berth_outbox_oldest_seconds", Gauge, Some(Unit::Seconds),

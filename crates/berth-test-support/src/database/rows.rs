@@ -1,4 +1,4 @@
-//! Everything that stands in a database, for tests that something changed nothing.
+//! Everything that stands in a database, for tests that something changed nothing, and how to spoil it.
 
 use anyhow::{Context as _, Result};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
@@ -32,6 +32,18 @@ impl TestDatabase {
         connection.close().await.context("closing the connection")?;
         rows.sort_unstable();
         Ok(rows)
+    }
+
+    /// Does what nobody but somebody with the superuser's password can do by hand: `statement`, past every rule. Tells how many
+    /// rows it touched.
+    pub async fn damage(&self, statement: &'static str) -> Result<u64> {
+        let mut connection = connect(&self.admin.clone().database(&self.name)).await?;
+        let done = sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .with_context(|| format!("doing `{statement}`"))?;
+        connection.close().await.context("closing the connection")?;
+        Ok(done.rows_affected())
     }
 }
 

@@ -94,6 +94,8 @@ impl Replica {
             address: None,
             resident_bytes: 0,
             load_ms: 0,
+            generation: assignment.generation,
+            threads: assignment.threads,
         };
         Self {
             keeper,
