@@ -11,8 +11,9 @@ use berth_domain::clock::Clock;
 use berth_domain::id::MessageId;
 use berth_queue::{Message, Queue};
 use berth_store::Store;
-use berth_store::system::outbox::OutboxMessage;
+use berth_store::system::outbox::{OutboxMessage, Waiting};
 use berth_telemetry::metrics::names;
+use chrono::TimeDelta;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,10 @@ use crate::reason;
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// How long to wait, at most, while the broker refuses: each wait is twice the one before.
 const AFTER_REFUSALS: Duration = Duration::from_secs(30);
+/// What is withheld here is complained of when no other relay has taken it for so long.
+const WITHHELD_FOR: TimeDelta = TimeDelta::seconds(10);
+/// How often it is looked for what is withheld.
+const LOOK_AT_WITHHELD: Duration = Duration::from_secs(10);
 /// A batch that takes longer is cut short: what it has claimed stays locked meanwhile.
 const BATCH_LIMIT: Duration = Duration::from_secs(20);
 
@@ -32,6 +37,9 @@ pub struct Options {
     pub every: Duration,
     /// Messages in one transaction, at most.
     pub batch: u32,
+    /// Kinds of work that nobody does as this process is set up. They stay in the outbox, where they are seen and counted, and
+    /// are relayed by a process that is set up for them, or by this one when it is.
+    pub withheld: Vec<String>,
 }
 
 impl Default for Options {
@@ -39,6 +47,7 @@ impl Default for Options {
         Self {
             every: Duration::from_millis(100),
             batch: 100,
+            withheld: Vec::new(),
         }
     }
 }
@@ -109,11 +118,18 @@ impl Relay {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut tick = interval(self.options.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK_AT_WITHHELD);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut complained = 0;
         let mut trouble = None;
         let mut wait = AFTER_FAILURE;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
+                _ = look.tick(), if !self.options.withheld.is_empty() => {
+                    complained = self.complain_of_withheld(complained).await;
+                    continue;
+                }
                 _ = tick.tick() => {}
             }
             while !shutdown.is_cancelled() {
@@ -148,11 +164,52 @@ impl Relay {
         }
     }
 
+    /// Tells of work that nobody does, when there is more of it than was `complained` of; answers with how much there is.
+    async fn complain_of_withheld(&self, complained: u64) -> u64 {
+        match self.left_behind().await {
+            Ok(Waiting { messages, oldest }) => {
+                if messages > complained {
+                    tracing::warn!(
+                        kinds = self.options.withheld.join(","),
+                        messages,
+                        oldest = oldest.map(tracing::field::display),
+                        "accepted work waits in the outbox, and no process is set up to do it; letters need `mail.host` here"
+                    );
+                }
+                messages
+            }
+            Err(error) => {
+                tracing::warn!(
+                    reason = reason::in_words(&error),
+                    "it cannot be told whether work is left behind"
+                );
+                complained
+            }
+        }
+    }
+
+    /// Work of the kinds that are withheld here, when it has waited for so long that no other relay takes it either.
+    pub async fn left_behind(&self) -> Result<Waiting, Error> {
+        let mut tx = self.store.system().await?;
+        let waiting = tx.outbox().waiting(&self.options.withheld).await?;
+        let long_ago = self.clock.now() - WITHHELD_FOR;
+        if waiting.oldest.is_some_and(|oldest| oldest <= long_ago) {
+            return Ok(waiting);
+        }
+        Ok(Waiting {
+            messages: 0,
+            oldest: None,
+        })
+    }
+
     /// Relays what waits, up to one batch; tells how many messages left the outbox.
     pub async fn batch(&self) -> Result<usize, Error> {
         let mut tx = self.store.system().await?;
-        let claimed = tx.outbox().claim(self.options.batch).await?;
-        if claimed.is_empty() {
+        let claimed = tx
+            .outbox()
+            .claim(self.options.batch, &self.options.withheld)
+            .await?;
+        if claimed.is_empty() && self.options.withheld.is_empty() {
             metrics::gauge!(names::OUTBOX_MESSAGES).set(0);
             metrics::gauge!(names::OUTBOX_OLDEST_SECONDS).set(0);
             return Ok(0);

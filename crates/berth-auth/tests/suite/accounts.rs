@@ -26,7 +26,7 @@ fn letters(house: &House) -> Letters {
 /// What waits in the outbox, as text and as orders to send letters.
 async fn orders(house: &House) -> (String, Vec<MailSend>) {
     let mut tx = house.store.system().await.expect("begins");
-    let messages = tx.outbox().claim(100).await.expect("claims");
+    let messages = tx.outbox().claim(100, &[]).await.expect("claims");
     let text = messages
         .iter()
         .map(|message| message.payload.to_string())

@@ -402,7 +402,7 @@ async fn invitation_goes_by_letter_where_mail_is_sent() {
     let invited = invite(&house, &acme, "ada@example.com").await;
     assert!(invited.token.is_none(), "whoever invites does not see the link");
     let mut tx = house.store.system().await.expect("begins");
-    let messages = tx.outbox().claim(10).await.expect("claims");
+    let messages = tx.outbox().claim(10, &[]).await.expect("claims");
     let [message] = &messages[..] else {
         panic!("one message: {messages:?}")
     };

@@ -55,7 +55,7 @@ async fn asks_for_a_password(house: &House) -> Delivery {
 
 async fn next_letter(house: &House) -> Delivery {
     let mut tx = house.store.system().await.expect("begins");
-    let waiting = tx.outbox().claim(10).await.expect("claims");
+    let waiting = tx.outbox().claim(10, &[]).await.expect("claims");
     let letter = waiting
         .into_iter()
         .find(|message| message.kind == MailSend::KIND)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use berth_domain::id::{MessageId, VersionId};
+use berth_domain::id::{InvitationId, MessageId, VersionId};
 use berth_domain::random::SystemRandom;
-use berth_domain::work::{ModelCheck, Work};
+use berth_domain::work::{MailSend, ModelCheck, Work};
 use berth_jobs::relay::{Error, Options, Relay};
 use berth_queue::amqp;
 use berth_queue::{Answer, Consumer, DeadLetter, Delivery, Handler, Message, Outcome, Queue};
@@ -21,6 +21,7 @@ fn relay(house: &House, queue: &Arc<dyn Queue>) -> Relay {
     let options = Options {
         every: Duration::from_millis(10),
         batch: 4,
+        ..Options::default()
     };
     Relay::new(
         house.store.clone(),
@@ -281,6 +282,33 @@ async fn messages_wait_while_the_queues_have_another_shape() {
     };
     let refused: Arc<dyn Queue> = Arc::new(amqp::Amqp::connect(&options).expect("well-formed"));
     messages_wait_for(&house, &refused, &mended).await;
+}
+
+#[tokio::test]
+async fn letters_wait_for_a_process_that_sends_mail() {
+    let house = House::new().await;
+    let queue = memory_queue();
+    let withheld = Options {
+        withheld: vec![MailSend::KIND.to_owned()],
+        ..Options::default()
+    };
+    let clock = Arc::new(house.clock.clone());
+    let without = Relay::new(house.store.clone(), Arc::clone(&queue), clock, withheld);
+    let letter = MailSend::Invitation(InvitationId::new(&house.clock, &SystemRandom));
+    house.ask_for(&letter).await;
+    house.ask_for_check(some_version(&house)).await;
+    assert_eq!(without.batch().await.expect("relays"), 1, "the check alone");
+    assert_eq!(without.batch().await.expect("relays"), 0);
+    assert_eq!(house.backlog().await.waiting, 1);
+    let behind = || async { without.left_behind().await.expect("counted").messages };
+    assert_eq!(behind().await, 0, "another process may be about to take it");
+    house.clock.advance(chrono::TimeDelta::minutes(1));
+    assert_eq!(behind().await, 1);
+
+    assert_eq!(relay(&house, &queue).batch().await.expect("relays"), 1);
+    assert_eq!(house.backlog().await.waiting, 0);
+    assert_eq!(queue.depth(MailSend::KIND).await.expect("answered"), 1);
+    assert_eq!(behind().await, 0);
 }
 
 /// Work of a kind for which there is no queue.

@@ -199,7 +199,7 @@ async fn check_that_got_lost_is_announced_again_once() {
     assert_eq!(scene.round().await.checks, 3);
     assert_eq!(scene.round().await.checks, 0, "announced just now");
     let mut tx = scene.house.store.system().await.expect("begins");
-    let waiting = tx.outbox().claim(10).await.expect("claims");
+    let waiting = tx.outbox().claim(10, &[]).await.expect("claims");
     let mut announced: Vec<_> = waiting
         .into_iter()
         .map(|message| {

@@ -28,6 +28,15 @@ pub struct OutboxMessage {
     pub created_at: Timestamp,
 }
 
+/// Messages of some kinds that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many there are.
+    pub messages: u64,
+    /// When the oldest of them was written.
+    pub oldest: Option<Timestamp>,
+}
+
 /// How much waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
@@ -57,17 +66,19 @@ impl Outbox<'_> {
             .await
     }
 
-    /// The messages that wait, the oldest first, locked until the transaction ends; another relay gets others. Publish them,
-    /// then [`Outbox::remove`] them and commit. If anything fails, roll back; they are found again.
-    pub async fn claim(&mut self, limit: u32) -> Result<Vec<OutboxMessage>, Error> {
+    /// The messages that wait, the oldest first, but for those of the kinds `withheld`; locked until the transaction ends;
+    /// another relay gets others. Publish them, then [`Outbox::remove`] them and commit. If anything fails, roll back; they are
+    /// found again.
+    pub async fn claim(&mut self, limit: u32, withheld: &[String]) -> Result<Vec<OutboxMessage>, Error> {
         let rows = sqlx::query!(
             "SELECT message_id, organization_id, kind, version, payload, traceparent, created_at
             FROM outbox
-            WHERE parked_reason IS NULL
+            WHERE parked_reason IS NULL AND kind <> ALL($2)
             ORDER BY sequence
             LIMIT $1
             FOR UPDATE SKIP LOCKED",
             i64::from(limit),
+            withheld,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -112,6 +123,22 @@ impl Outbox<'_> {
         .execute(&mut *self.0)
         .await?;
         at_most_one_row("outbox", done.rows_affected())
+    }
+
+    /// How much of these kinds waits.
+    pub async fn waiting(&mut self, kinds: &[String]) -> Result<Waiting, Error> {
+        let found = sqlx::query!(
+            r#"SELECT count(*) AS "messages!", min(created_at) AS oldest
+            FROM outbox
+            WHERE parked_reason IS NULL AND kind = ANY($1)"#,
+            kinds,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Waiting {
+            messages: Row::new("outbox", "count").number("count", found.messages)?,
+            oldest: found.oldest,
+        })
     }
 
     /// How much waits.

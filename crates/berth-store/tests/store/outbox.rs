@@ -32,7 +32,7 @@ async fn message_waits_from_the_commit_until_it_is_removed() -> Result<()> {
     check(&world, &mut tx, organization).await?;
     tx.rollback().await?;
     let mut relay = world.store.system().await?;
-    assert_eq!(relay.outbox().claim(10).await?, [], "rolled back");
+    assert_eq!(relay.outbox().claim(10, &[]).await?, [], "rolled back");
     relay.rollback().await?;
 
     let mut tx = world.store.tenant(organization).await?;
@@ -42,10 +42,10 @@ async fn message_waits_from_the_commit_until_it_is_removed() -> Result<()> {
 
     // A relay that dies has published perhaps, and removed nothing.
     let mut relay = world.store.system().await?;
-    assert_eq!(relay.outbox().claim(10).await?.len(), 2);
+    assert_eq!(relay.outbox().claim(10, &[]).await?.len(), 2);
     relay.rollback().await?;
     let mut relay = world.store.system().await?;
-    let claimed = relay.outbox().claim(10).await?;
+    let claimed = relay.outbox().claim(10, &[]).await?;
     assert_eq!(
         claimed.iter().map(|message| message.id).collect::<Vec<_>>(),
         [first, second]
@@ -60,7 +60,7 @@ async fn message_waits_from_the_commit_until_it_is_removed() -> Result<()> {
     relay.outbox().remove(&[first, second]).await?;
     relay.commit().await?;
     let mut relay = world.store.system().await?;
-    assert_eq!(relay.outbox().claim(10).await?, []);
+    assert_eq!(relay.outbox().claim(10, &[]).await?, []);
     let error = relay
         .outbox()
         .remove(&[first])
@@ -90,8 +90,8 @@ async fn two_relays_take_different_messages() -> Result<()> {
     let second = check(&world, &mut tx, organization).await?;
     tx.commit().await?;
     let (mut one, mut other) = (world.store.system().await?, world.store.system().await?);
-    assert_eq!(one.outbox().claim(1).await?[0].id, first);
-    assert_eq!(other.outbox().claim(10).await?[0].id, second);
+    assert_eq!(one.outbox().claim(1, &[]).await?[0].id, first);
+    assert_eq!(other.outbox().claim(10, &[]).await?[0].id, second);
     Ok(())
 }
 
@@ -105,7 +105,7 @@ async fn parked_message_is_counted_and_no_longer_claimed() -> Result<()> {
     tx.commit().await?;
     let mut relay = world.store.system().await?;
     assert!(relay.outbox().park(bad, "larger than the broker takes").await?);
-    let claimed = relay.outbox().claim(10).await?;
+    let claimed = relay.outbox().claim(10, &[]).await?;
     assert_eq!(
         claimed.iter().map(|message| message.id).collect::<Vec<_>>(),
         [good]
@@ -144,7 +144,7 @@ async fn letter_to_a_stranger_belongs_to_no_organization() -> Result<()> {
             world.now(),
         )
         .await?;
-    let claimed = relay.outbox().claim(10).await?;
+    let claimed = relay.outbox().claim(10, &[]).await?;
     assert_eq!(claimed.len(), 2);
     assert!(claimed.iter().all(|message| message.organization.is_none()));
     Ok(())

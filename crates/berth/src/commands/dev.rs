@@ -163,7 +163,14 @@ async fn begin(
     coordination: PathBuf,
 ) -> anyhow::Result<()> {
     let foundation = Foundation::lay(config, Arc::new(memory)).await?;
-    tasks::begin(config, &foundation, &tasks::memory_queue(), shutdown)?;
+    // Coordination is lost with this process alone, and so are its workers: there is nothing to wait for.
+    tasks::begin(
+        config,
+        &foundation,
+        &tasks::memory_queue(),
+        Duration::ZERO,
+        shutdown,
+    )?;
     let serving = api::begin(config, &foundation, metrics, shutdown).await?;
     let address = reachable(&serving.address, config.http.listen);
     output::line(format_args!("listening on {address}"))?;

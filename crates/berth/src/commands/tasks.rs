@@ -1,6 +1,7 @@
 //! `berth tasks`: the background work.
 
 use berth_config::Process;
+use berth_jobs::placement::SETTLE;
 use clap::Args;
 
 use crate::node::foundation::{self, Foundation};
@@ -22,7 +23,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let metrics = start::count(&shutdown)?;
     let foundation = Foundation::lay(&config, foundation::redis(&config)?).await?;
     let queue = tasks::amqp(&config)?;
-    tasks::begin(&config, &foundation, &queue, &shutdown)?;
+    tasks::begin(&config, &foundation, &queue, SETTLE, &shutdown)?;
     probes::begin(&config, &metrics, &foundation, &queue, &shutdown).await?;
     tracing::info!("working");
     shutdown.wait(config.tasks.shutdown_timeout.get()).await

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use berth_auth::letters::Letters;
@@ -35,13 +36,14 @@ pub(crate) fn memory_queue() -> Arc<dyn Queue> {
     Arc::new(Memory::new(memory::Options::default()))
 }
 
-/// Begins to work; everything ends with `shutdown`.
+/// Begins to work; everything ends with `shutdown`. After coordination was lost, workers have `settle` to announce themselves.
 ///
 /// Fails when the settings make no service.
 pub(crate) fn begin(
     config: &Config,
     foundation: &Foundation,
     queue: &Arc<dyn Queue>,
+    settle: Duration,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     // Any fresh id names this process alone.
@@ -50,8 +52,14 @@ pub(crate) fn begin(
         clock, random, store, ..
     } = foundation.clone();
 
+    let mail = options::mail(config)?;
     let options = relay::Options {
         every: config.tasks.relay_interval.get(),
+        // A letter that nobody sends must not vanish in a queue that nobody reads.
+        withheld: match &mail {
+            Some(_) => Vec::new(),
+            None => vec![MailSend::KIND.to_owned()],
+        },
         ..relay::Options::default()
     };
     let relay = Relay::new(store.clone(), Arc::clone(queue), Arc::clone(&clock), options);
@@ -60,6 +68,7 @@ pub(crate) fn begin(
     let options = placement::Options {
         every: config.tasks.plan_interval.get(),
         lease: config.tasks.leader_lease.get(),
+        settle,
         ..placement::Options::new(holder.clone())
     };
     let placement = Placement::new(store.clone(), foundation.fleet(), options);
@@ -69,7 +78,7 @@ pub(crate) fn begin(
     let checks = ModelChecks::new(store.clone(), prover, Arc::clone(&clock), random);
     consume::<ModelCheck>(config.amqp.prefetch, queue, shutdown, Arc::new(checks))?;
 
-    if let Some(options) = options::mail(config)? {
+    if let Some(options) = mail {
         let letters = Letters::new(store, options::peppers(config)?, Arc::clone(&clock));
         let mailer = Mailer::new(letters, clock, options).context("the section `mail` of the settings")?;
         consume::<MailSend>(config.amqp.prefetch, queue, shutdown, Arc::new(mailer))?;
