@@ -108,8 +108,6 @@ async fn storm(wish: &Wish, record: &Arc<Record>) -> Result<()> {
     // A soak outlives a token, and renewing one is another test's business.
     let settings = [
         ("BERTH_AUTH__ACCESS_TOKEN_LIFETIME", "1d"),
-        // A connection on which nothing was sent yet, such as clients open in advance, holds the end up for so long.
-        ("BERTH_HTTP__SHUTDOWN_TIMEOUT", "8s"),
         // A line for each request would hide what matters.
         (
             "BERTH_TELEMETRY__LOG_LEVEL",

@@ -43,6 +43,7 @@ async fn runner_stops_for_clients_that_give_up() {
     let settings = [
         // Whatever stops the runner, it is not the time.
         ("BERTH_HTTP__INFERENCE_TIMEOUT", "30m"),
+        ("BERTH_HTTP__H2C", "true"),
         ("BERTH_TELEMETRY__LOG_LEVEL", "info"),
     ];
     let machine = OneMachine::start_with(state.path(), false, &settings)

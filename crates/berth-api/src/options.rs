@@ -46,6 +46,8 @@ pub struct Options {
     pub body_memory: u64,
     /// Requests that one connection may have under way. Over HTTP/1 it is one anyway.
     pub requests_per_connection: usize,
+    /// Whether HTTP/2 without TLS is understood too. Such a listener closes no connection on which nothing was sent yet.
+    pub h2c: bool,
     /// Web origins that may call everything. Projects list origins for inference themselves.
     pub allowed_origins: Vec<String>,
     /// TLS on the listener; without it, plain HTTP.
@@ -73,6 +75,7 @@ impl Default for Options {
             body_limits: BodyLimits::default(),
             body_memory: 512 << 20,
             requests_per_connection: 256,
+            h2c: false,
             allowed_origins: Vec::new(),
             tls: None,
         }

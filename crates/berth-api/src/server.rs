@@ -144,7 +144,9 @@ impl Server {
                 let tls = certificate.listener().map_err(Error::Tls)?;
                 http.listen_rustls_0_23(self.listener, tls)
             }
-            None => http.listen_auto_h2c(self.listener),
+            // It looks at a connection's first line to tell the versions apart, and waits for it without a limit.
+            None if options.h2c => http.listen_auto_h2c(self.listener),
+            None => http.listen(self.listener),
         };
         let address = self.address;
         http.map(HttpServer::run)

@@ -267,6 +267,7 @@ async fn bad_uploads_get_their_code_and_leave_nothing() {
     let api = OneApi::start_with(&[
         ("BERTH_HTTP__BODY_LIMITS__UPLOAD", UPLOAD_LIMIT),
         ("BERTH_HTTP__UPLOAD_STALL_TIMEOUT", STALL),
+        ("BERTH_HTTP__H2C", "true"),
     ])
     .await
     .expect("starts");

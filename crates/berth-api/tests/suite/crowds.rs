@@ -9,7 +9,11 @@ use crate::house::{House, LIMIT, text};
 
 #[tokio::test]
 async fn connection_with_too_many_requests_under_way_gets_a_refusal() {
-    let house = House::with(|options| options.requests_per_connection = 2).await;
+    let house = House::with(|options| {
+        options.requests_per_connection = 2;
+        options.h2c = true;
+    })
+    .await;
     let token = text(&house.sign_up("ada@example.com").await["access_token"]);
     // One connection for everything that this client asks.
     let client = Client::builder()

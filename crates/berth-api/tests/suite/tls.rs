@@ -7,8 +7,10 @@ use berth_api::options::Tls;
 use berth_test_support::wait_until;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use reqwest::{Certificate, Client, Version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::house::House;
+use crate::house::{House, LIMIT};
 
 /// Writes a new certificate for `localhost` and gives what trusts it.
 fn renew(folder: &Path) -> Certificate {
@@ -63,8 +65,8 @@ async fn tls_speaks_http_2_and_follows_its_certificate() {
 }
 
 #[tokio::test]
-async fn plain_listener_speaks_http_2_to_those_who_know() {
-    let house = House::new().await;
+async fn plain_listener_speaks_http_2_where_it_is_set() {
+    let house = House::with(|options| options.h2c = true).await;
     let client = Client::builder()
         .http2_prior_knowledge()
         .build()
@@ -78,4 +80,22 @@ async fn plain_listener_speaks_http_2_to_those_who_know() {
         (answer.status().as_u16(), answer.version()),
         (200, Version::HTTP_2)
     );
+}
+
+#[tokio::test]
+async fn connection_that_sends_no_request_is_closed() {
+    let house = House::with(|options| options.head_timeout = Duration::from_millis(300)).await;
+    let address = house.base.trim_start_matches("http://");
+    for sent in ["", "G", "PRI * HTTP/2"] {
+        let mut silent = TcpStream::connect(address).await.expect("connects");
+        silent.write_all(sent.as_bytes()).await.expect("sends");
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(LIMIT, silent.read_to_end(&mut answer)).await;
+        closed.expect("is closed in time").expect("can be read");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{sent}: {answer}"
+        );
+    }
 }

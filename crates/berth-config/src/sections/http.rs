@@ -64,6 +64,10 @@ pub struct Http {
     /// Requests that one connection may have under way; more get 503. Over HTTP/1 it is one anyway. A proxy that speaks HTTP/2
     /// to Berth may need more.
     pub requests_per_connection: u32,
+    /// Whether HTTP/2 without TLS is understood too, as proxies may speak it to Berth. Only where clients reach nothing but
+    /// such a proxy: `http.head_timeout` does not count for a connection on which nothing was sent yet. With `http.tls`
+    /// clients choose HTTP/2 as they connect, and this says nothing.
+    pub h2c: bool,
     /// Which web pages of other origins may call this API from a browser.
     pub cors: Cors,
     /// TLS on this listener. Without this table it speaks plain HTTP.
@@ -91,6 +95,7 @@ impl Default for Http {
             body_limits: BodyLimits::default(),
             body_memory: Size::mib(512),
             requests_per_connection: 256,
+            h2c: false,
             cors: Cors::default(),
             tls: None,
         }

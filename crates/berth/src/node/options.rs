@@ -258,6 +258,7 @@ pub(crate) fn http(config: &Config) -> anyhow::Result<berth_api::Options> {
         },
         body_memory: http.body_memory.get(),
         requests_per_connection: http.requests_per_connection.try_into().unwrap_or(usize::MAX),
+        h2c: http.h2c,
         allowed_origins: http.cors.allowed_origins.clone(),
         tls,
     })
