@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use berth_local_servers::postgres::{self, Installation};
 
 use crate::{build, downloads, repository};
@@ -57,7 +57,7 @@ pub(crate) fn add_arguments(command: &mut Command, state: &Path, port: u16, work
         .arg("--onnxruntime")
         .arg(downloads::onnxruntime()?)
         .arg("--postgres")
-        .arg(postgres_programs()?)
+        .arg(postgres_programs(&state.join(DATABASE))?)
         .arg("--worker")
         .arg(worker)
         .arg("--demo-model")
@@ -66,14 +66,28 @@ pub(crate) fn add_arguments(command: &mut Command, state: &Path, port: u16, work
     Ok(())
 }
 
-/// The programs of the installed PostgreSQL, or of the pinned one where none is installed.
-fn postgres_programs() -> Result<PathBuf> {
-    match Installation::find(None) {
-        Ok(installation) => Ok(installation.bin),
-        // A named one that does not serve is an error, not a reason to take another.
-        Err(error) if env::var_os(downloads::POSTGRES).is_some() => Err(error.into()),
-        Err(_) => Ok(downloads::postgres()?.join("bin")),
+/// The programs of the installed PostgreSQL, or of the pinned one where none is installed. Files that are there already
+/// decide: only the version that made them can serve them, and another one may have been installed since.
+fn postgres_programs(data: &Path) -> Result<PathBuf> {
+    // A named one that does not serve is an error, not a reason to take another.
+    if env::var_os(downloads::POSTGRES).is_some() {
+        return Ok(Installation::find(None)?.bin);
     }
+    let made_by = postgres::made_by(data);
+    let fits = |found: &Installation| made_by.is_none_or(|version| version == found.version);
+    if let Some(installed) = Installation::find_for(data, None).ok().filter(fits) {
+        return Ok(installed.bin);
+    }
+    let pinned = Installation::find(Some(&downloads::postgres()?))?;
+    if !fits(&pinned) {
+        bail!(
+            "`{}` was made by Postgres {}, which is not installed; install it, or forget everything with \
+             `cargo xtask dev --reset`",
+            data.display(),
+            made_by.unwrap_or_default()
+        );
+    }
+    Ok(pinned.bin)
 }
 
 fn reset(state: &Path) -> Result<()> {

@@ -79,7 +79,8 @@ pub enum Error {
         log: String,
     },
     /// The files were made by another major version of the server.
-    #[error("`{}` was made by Postgres {made_by}, but Postgres {installed} is installed", path.display())]
+    #[error("`{}` was made by Postgres {made_by}, but Postgres {installed} is installed: install Postgres {made_by} \
+         beside it, or begin with an empty folder", path.display())]
     OtherVersion {
         /// The folder of the cluster.
         path: PathBuf,

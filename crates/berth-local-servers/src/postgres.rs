@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+pub use self::cluster::made_by;
 pub use self::installation::{Installation, MINIMUM_VERSION};
 
 use self::account::Account;
@@ -75,7 +76,7 @@ impl Server {
     }
 
     fn start_as(account: Account, options: &Options) -> Result<Self, Error> {
-        let installation = Installation::find(options.binaries.as_deref())?;
+        let installation = Installation::find_for(&options.data_dir, options.binaries.as_deref())?;
         let cluster = Cluster::prepare(installation, account, &options.data_dir)?;
         let deadline = Instant::now() + START_LIMIT;
         let mut port_tries = 0;

@@ -76,6 +76,14 @@ impl Cluster {
     }
 }
 
+/// The major version that made the files of a data folder; `None` where there are none yet.
+pub fn made_by(data_dir: &Path) -> Option<u32> {
+    let home = home(&std::path::absolute(data_dir).ok()?);
+    // Without the mark it is made anew, by whatever there is.
+    let made = home.join(MARK).exists();
+    made.then(|| read(&home.join(FOLDER).join("PG_VERSION")).ok()?.parse().ok())?
+}
+
 /// Where a data folder keeps its files: in itself, or where its link leads.
 pub(super) fn home(data_dir: &Path) -> PathBuf {
     fs::read_link(data_dir.join(HOME_LINK)).unwrap_or_else(|_| data_dir.to_owned())

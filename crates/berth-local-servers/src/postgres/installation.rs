@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::account::Account;
+use super::cluster;
 use crate::Error;
 use crate::programs::{find_program, is_program};
 
@@ -37,6 +38,15 @@ impl Installation {
     /// The given installation, else that of `BERTH_POSTGRES_BIN`, else the newest in the usual places, else the one
     /// in `PATH`. A given one that does not serve is an error; others are passed over.
     pub fn find(given: Option<&Path>) -> Result<Self, Error> {
+        Self::find_version(given, None)
+    }
+
+    /// As [`Self::find`], but prefers the major version that made the files of `data_dir`: no other can serve them.
+    pub fn find_for(data_dir: &Path, given: Option<&Path>) -> Result<Self, Error> {
+        Self::find_version(given, cluster::made_by(data_dir))
+    }
+
+    fn find_version(given: Option<&Path>, wanted: Option<u32>) -> Result<Self, Error> {
         let named = given
             .map(Path::to_owned)
             .or_else(|| env::var_os(VARIABLE).map(PathBuf::from));
@@ -44,14 +54,21 @@ impl Installation {
             Some(folder) => inside(&folder),
             None => usual_places(),
         };
+        Self::choose(candidates, wanted)
+    }
+
+    /// The first that serves and is of the wanted version, else the first that serves.
+    fn choose(candidates: Vec<PathBuf>, wanted: Option<u32>) -> Result<Self, Error> {
         let mut looked_at = Vec::new();
+        let mut other = None;
         for bin in candidates {
             match Self::open(&bin) {
-                Ok(installation) => return Ok(installation),
+                Ok(found) if wanted.is_none_or(|wanted| wanted == found.version) => return Ok(found),
+                Ok(found) => other = other.or(Some(found)),
                 Err(reason) => looked_at.push(format!("`{}` ({reason})", bin.display())),
             }
         }
-        Err(Error::PostgresNotFound {
+        other.ok_or(Error::PostgresNotFound {
             minimum: MINIMUM_VERSION,
             looked_at,
         })
@@ -215,6 +232,19 @@ mod tests {
         fake_installation(&bin, "18.6");
         let found = Installation::find(Some(root.path())).expect("serves");
         assert_eq!(found, Installation { bin, version: 18 });
+    }
+
+    #[test]
+    fn the_version_that_made_the_files_is_preferred_to_newer_ones() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let [newer, older] = ["18", "15"].map(|version| root.path().join(version));
+        fake_installation(&newer, "18.6");
+        fake_installation(&older, "15.18");
+        for (wanted, given) in [(None, 18), (Some(15), 15), (Some(18), 18), (Some(16), 18)] {
+            let candidates = vec![newer.clone(), older.clone()];
+            let found = Installation::choose(candidates, wanted).expect("serves");
+            assert_eq!(found.version, given, "{wanted:?}");
+        }
     }
 
     #[test]

@@ -142,6 +142,27 @@ fn an_interrupted_first_start_is_begun_anew() {
 }
 
 #[test]
+fn files_of_another_version_are_told_apart_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = options(&folder);
+    assert_eq!(made_by(&options.data_dir), None);
+    let server = Server::start(&options).expect("the server starts");
+    let (cluster, version) = (server.cluster.folder.clone(), server.installation().version);
+    server.stop().expect("the server stops");
+    assert_eq!(made_by(&options.data_dir), Some(version));
+
+    fs::write(cluster.join("PG_VERSION"), "99\n").expect("is written");
+    assert_eq!(made_by(&options.data_dir), Some(99));
+    let error = Server::start(&options).expect_err("no such version is installed");
+    assert!(
+        matches!(&error, Error::OtherVersion { made_by, .. } if made_by == "99"),
+        "{error}"
+    );
+    fs::write(cluster.join("PG_VERSION"), format!("{version}\n")).expect("is written");
+    Server::start(&options).expect("the server starts");
+}
+
+#[test]
 fn a_port_in_use_is_an_error_that_shows_the_log() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
