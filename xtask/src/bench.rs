@@ -116,20 +116,16 @@ fn first_and_second_start(release: &Path, state: &Path) -> Result<Running> {
 
 /// Builds as it is shipped; returns the folder of the programs.
 fn build() -> Result<PathBuf> {
-    command::run(
-        Command::new("cargo")
-            .args([
-                "build",
-                "--release",
-                "-p",
-                "berth",
-                "-p",
-                "berth-worker",
-                "-p",
-                "berth-bench",
-            ])
-            .current_dir(repository::root()),
-    )?;
+    command::run(command::cargo().args([
+        "build",
+        "--release",
+        "-p",
+        "berth",
+        "-p",
+        "berth-worker",
+        "-p",
+        "berth-bench",
+    ]))?;
     Ok(repository::target().join("release"))
 }
 

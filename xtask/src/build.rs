@@ -1,7 +1,6 @@
 //! The product's programs.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::Result;
 
@@ -25,12 +24,7 @@ pub(crate) fn programs_for_tests() -> Result<Programs> {
 }
 
 fn build(packages: &[&str]) -> Result<Programs> {
-    command::run(
-        Command::new("cargo")
-            .arg("build")
-            .args(packages)
-            .current_dir(repository::root()),
-    )?;
+    command::run(command::cargo().arg("build").args(packages))?;
     let folder = repository::target().join("debug");
     Ok(Programs {
         berth: folder.join("berth"),

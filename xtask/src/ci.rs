@@ -1,11 +1,10 @@
 //! `cargo xtask ci`: everything that a change has to pass.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{command, generated, interrupt, openapi, repository, sqlx, test, tidy};
+use crate::{command, generated, interrupt, openapi, sqlx, test, tidy};
 
 /// Generators change nothing here.
 const CHECK: generated::Arguments = generated::Arguments { check: true };
@@ -58,11 +57,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
-    command::run(
-        Command::new("cargo")
-            .args(arguments)
-            .current_dir(repository::root()),
-    )
+    command::run(command::cargo().args(arguments))
 }
 
 #[derive(Default)]

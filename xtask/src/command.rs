@@ -1,5 +1,6 @@
 //! Runs other programs.
 
+use std::env;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,10 +8,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::interrupt;
+use crate::{interrupt, repository};
 
 /// How long a program gets to end by itself after Ctrl-C, which the terminal sends to it as well.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Cargo in the repository, as people call it by hand.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(repository::root());
+    forget_this_package(&mut cargo);
+    cargo
+}
+
+/// Leaves out what `cargo run` tells this program about its own package. Build scripts of dependencies watch the same
+/// variables, and would run again, with everything that needs them compiled again, whenever a call by hand follows one by
+/// this program.
+pub(crate) fn forget_this_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let known = name.to_str().unwrap_or_default();
+        if known.starts_with("CARGO_PKG_") || known.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+}
 
 /// Runs a program with this terminal; fails when it does, or on Ctrl-C.
 pub(crate) fn run(command: &mut Command) -> Result<()> {

@@ -22,12 +22,11 @@ const SETTINGS: [(&str, &str); 2] = [
 
 /// `cargo xtask protocol`: the Rust code of the protocol files.
 pub(crate) fn protocol(arguments: &Arguments) -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = command::cargo();
     cargo
         .args(["run", "--quiet", "-p", "berth-protocol", "--features", "generate"])
         .args(["--bin", "generate-protocol", "--"])
-        .args(arguments.check.then_some("--check"))
-        .current_dir(repository::root());
+        .args(arguments.check.then_some("--check"));
     command::run(&mut cargo)
 }
 

@@ -93,3 +93,21 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Openapi(arguments) => openapi::run(&arguments),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_table_of_the_developers() {
+        let table = fs::read_to_string(repository::root().join("docs/development.md")).expect("is there");
+        for command in Xtask::command().get_subcommands() {
+            let row = format!("| `cargo xtask {}", command.get_name());
+            assert!(table.contains(&row), "no row begins with {row}");
+        }
+    }
+}

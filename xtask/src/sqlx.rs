@@ -116,9 +116,8 @@ fn describe(crate_folder: &Path, url: &str, data: &Path) -> Result<()> {
         .and_then(|file| file.set_modified(now))
         .with_context(|| format!("touching `{}`", root_module.display()))?;
     command::run(
-        Command::new("cargo")
+        command::cargo()
             .args(["check", "--quiet", "-p", "berth-store", "--all-targets"])
-            .current_dir(repository::root())
             .env("DATABASE_URL", url)
             .env("SQLX_OFFLINE", "false")
             .env("SQLX_OFFLINE_DIR", data),

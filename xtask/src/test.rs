@@ -180,10 +180,9 @@ impl Surroundings {
     /// Runs the examples in the documentation, which nextest does not know.
     fn examples(&self) -> Result<Report> {
         println!("\nExamples in the documentation");
-        let mut command = Command::new("cargo");
+        let mut command = command::cargo();
         command
             .args(["test", "--quiet", "--workspace", "--doc", "--no-fail-fast"])
-            .current_dir(repository::root())
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         report::of_doctests(&mut command)
     }

@@ -25,7 +25,7 @@ impl Nextest {
         }
         eprintln!("Installing cargo-nextest {VERSION}");
         command::run(
-            Command::new("cargo")
+            command::cargo()
                 // Built without optimization: it is built once and runs for seconds.
                 .args([
                     "install",
@@ -47,6 +47,7 @@ impl Nextest {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.0);
         command.arg("nextest");
+        command::forget_this_package(&mut command);
         command
     }
 }
