@@ -1,6 +1,7 @@
-//! The way to one runner: a multiplexed gRPC connection that is made when first used and made again when it was lost.
+//! The way to one runner: multiplexed gRPC connections that are made when first used and made again when they were lost.
 
 use std::error::Error as _;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use berth_protocol::runner::runner_client::RunnerClient;
@@ -8,6 +9,7 @@ use berth_protocol::runner::{InferRequest, InferResponse};
 use berth_protocol::transport::{
     CONNECTION_WINDOW_BYTES, FRAME_BYTES, MESSAGE_LIMIT_BYTES, STREAM_WINDOW_BYTES,
 };
+use tokio::runtime::{self, Handle};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -34,37 +36,63 @@ pub enum Error {
     Protocol(#[source] Status),
 }
 
-/// A connection to a runner. Clones share it.
-#[derive(Debug, Clone)]
+/// The way to one runner. Each Tokio runtime that asks has a connection of its own, made when it first asks: an answer then
+/// comes in on the thread that waits for it, where a shared connection would wake another thread on each way.
+#[derive(Debug)]
 pub struct RunnerConnection {
-    client: Option<RunnerClient<Channel>>,
+    endpoint: Option<Endpoint>,
+    // As many as the process has threads that serve, so looking through them is the fastest.
+    clients: RwLock<Vec<(runtime::Id, RunnerClient<Channel>)>>,
 }
 
 impl RunnerConnection {
-    /// The way to `address` (`unix:` and a path). Connects when first used. Needs a running Tokio runtime.
+    /// The way to `address` (`unix:` and a path).
     pub fn new(address: &str) -> Self {
-        let client = Endpoint::from_shared(address.to_owned()).ok().map(|endpoint| {
-            let channel = endpoint
+        let endpoint = Endpoint::from_shared(address.to_owned()).ok().map(|endpoint| {
+            endpoint
                 .connect_timeout(CONNECT_TIMEOUT)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .max_frame_size(FRAME_BYTES)
-                .connect_lazy();
-            RunnerClient::new(channel)
-                .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
-                .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
         });
-        Self { client }
+        Self {
+            endpoint,
+            clients: RwLock::default(),
+        }
     }
 
-    /// Runs one request, for at most `timeout`. Dropping the future cancels the request in the runner.
+    /// Runs one request, for at most `timeout`. Dropping the future cancels the request in the runner. Needs a running Tokio
+    /// runtime.
     pub async fn infer(&self, request: InferRequest, timeout: Duration) -> Result<InferResponse, Error> {
-        let mut client = self.client.clone().ok_or(Error::Address)?;
+        let mut client = self.client().ok_or(Error::Address)?;
         match tokio::time::timeout(timeout, client.infer(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(classify(status)),
             Err(_) => Err(Error::Deadline),
         }
+    }
+
+    /// The connection of this runtime; `None` when the address is not usable.
+    fn client(&self) -> Option<RunnerClient<Channel>> {
+        let here = Handle::current().id();
+        let of_this_runtime = |clients: &[(runtime::Id, RunnerClient<Channel>)]| {
+            let found = clients.iter().find(|(runtime, _)| *runtime == here);
+            found.map(|(_, client)| client.clone())
+        };
+        let known = of_this_runtime(&self.clients.read().unwrap_or_else(PoisonError::into_inner));
+        if known.is_some() {
+            return known;
+        }
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread of this runtime may have been quicker.
+        if let Some(known) = of_this_runtime(&clients) {
+            return Some(known);
+        }
+        let client = RunnerClient::new(self.endpoint.as_ref()?.connect_lazy())
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+        clients.push((here, client.clone()));
+        Some(client)
     }
 }
 
