@@ -1,6 +1,7 @@
 //! What `/v1/embeddings` adds to tokenization and the bare session, at concurrency 1.
 //!
-//! Berth's processes and the bare loop run on core 0, the client on core 1. Rounds alternate.
+//! Berth's processes and the bare loop run on core 0, the client on core 1. They take turns of half a second, so that
+//! whatever else this machine does slows both.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -41,16 +42,19 @@ pub(crate) struct Options {
     /// Folder with the model's `model.onnx` and `tokenizer.json`.
     #[arg(long)]
     folder: PathBuf,
-    /// How many rounds of each kind.
+    /// How many rounds; each gives one figure of a kind.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Seconds in a round.
+    /// Seconds for each of the two in a round.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Also write the rows as JSON lines to this file.
     #[arg(long)]
     json: Option<PathBuf>,
 }
+
+/// How long one of the two runs before the other has its turn.
+const TURN: Duration = Duration::from_millis(500);
 
 const TEXTS: [(&str, &str); 2] = [
     ("short, 9 tokens", "A man is playing a guitar."),
@@ -82,20 +86,19 @@ fn measure(options: &Options, environment: &Environment, case: &str, text: &str)
         serde_json::json!({ "model": options.model, "input": text, "encoding_format": "base64" }).to_string();
 
     let mut figures: [Vec<f64>; 7] = Default::default();
-    let round = Duration::from_secs(options.seconds);
-    // One short round of each first, so that caches and clocks are warm.
-    for (index, length) in std::iter::once(round / 5)
-        .chain((0..options.rounds).map(|_| round))
-        .enumerate()
-    {
-        pin(0)?;
-        let mut alone = time(length, || bare.embed(text).map(drop))?;
-        pin(1)?;
-        let before = processes::cpu_us(options.pid)?;
-        let mut served = time(length, || connection.post(&body).map(drop))?;
-        let cpu_us = processes::cpu_us(options.pid)? - before;
-        if index == 0 {
-            continue;
+    let turns = u128::from(options.seconds) * 1000 / TURN.as_millis();
+    // One turn of each first, so that caches and clocks are warm.
+    time(TURN, &mut Vec::new(), || bare.embed(text).map(drop))?;
+    time(TURN, &mut Vec::new(), || connection.post(&body).map(drop))?;
+    for _ in 0..options.rounds {
+        let (mut alone, mut served, mut cpu_us) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..turns {
+            pin(0)?;
+            time(TURN, &mut alone, || bare.embed(text).map(drop))?;
+            pin(1)?;
+            let before = processes::cpu_us(options.pid)?;
+            time(TURN, &mut served, || connection.post(&body).map(drop))?;
+            cpu_us += processes::cpu_us(options.pid)? - before;
         }
         #[expect(clippy::cast_precision_loss, reason = "counts of a round")]
         let cpu_each = cpu_us as f64 / served.len() as f64;
@@ -131,16 +134,15 @@ fn measure(options: &Options, environment: &Environment, case: &str, text: &str)
         .collect())
 }
 
-/// Calls `work` for `length` and gives back how long each call took, in milliseconds.
-fn time(length: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+/// Calls `work` for `length` and adds how long each call took, in milliseconds, to `samples`.
+fn time(length: Duration, samples: &mut Vec<f64>, mut work: impl FnMut() -> Result<()>) -> Result<()> {
     let end = Instant::now() + length;
-    let mut samples = Vec::new();
     loop {
         let start = Instant::now();
         work()?;
         samples.push(start.elapsed().as_secs_f64() * 1000.0);
         if Instant::now() >= end {
-            return Ok(samples);
+            return Ok(());
         }
     }
 }
