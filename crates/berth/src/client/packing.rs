@@ -71,8 +71,8 @@ impl Package {
         })
     }
 
-    /// A name for the model, made of the name of the file or folder.
-    pub(crate) fn suggested_name(&self) -> String {
+    /// A name for the model, made of the name of the file or folder. Fails when nothing of it can stand in a name.
+    pub(crate) fn suggested_name(&self) -> anyhow::Result<String> {
         let stem = [".tar.gz", ".tgz", ".zip", ".onnx"]
             .iter()
             .find_map(|ending| self.file_name.strip_suffix(ending))
@@ -85,7 +85,11 @@ impl Package {
             }
         };
         let name: String = stem.to_lowercase().chars().map(plain).take(64).collect();
-        name.trim_matches(['-', '_', '.']).to_owned()
+        let name = name.trim_matches(['-', '_', '.']);
+        if name.is_empty() {
+            bail!("no name can be made of `{stem}`; give one");
+        }
+        Ok(name.to_owned())
     }
 
     /// The bytes to send, read by a thread of their own; `progress` moves with what is read from disk.
@@ -239,7 +243,7 @@ mod tests {
         let folder = folder();
         let package = Package::of(&folder.path().join("My Model")).expect("is a folder");
         assert_eq!(package.file_name, "My Model.tar.gz");
-        assert_eq!(package.suggested_name(), "my-model");
+        assert_eq!(package.suggested_name().expect("can be named"), "my-model");
         assert_eq!(package.size_bytes, 600_002);
         let bytes = sent(package).await;
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
@@ -263,12 +267,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn name_that_would_be_empty_is_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("模型.onnx");
+        std::fs::write(&path, [7]).expect("is written");
+        let error = Package::of(&path).expect("is a file").suggested_name();
+        let error = error.expect_err("nothing is left of it");
+        assert!(error.to_string().contains("模型"), "{error}");
+    }
+
     #[tokio::test]
     async fn file_is_sent_as_it_is() {
         let folder = folder();
         let path = folder.path().join("My Model/onnx/model.onnx");
         let package = Package::of(&path).expect("is a file");
-        assert_eq!(package.suggested_name(), "model");
+        assert_eq!(package.suggested_name().expect("can be named"), "model");
         assert_eq!(sent(package).await, vec![7; 600_000]);
     }
 

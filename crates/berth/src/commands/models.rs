@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -54,7 +54,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match action {
         Action::Push { path, name, wait } => {
             let package = Package::of(&path)?;
-            let name = name.unwrap_or_else(|| package.suggested_name());
+            let name = match name {
+                Some(name) => name,
+                None => package
+                    .suggested_name()
+                    .context("give the model a name with --name")?,
+            };
             let at = caller.in_project().await?;
             let progress = progress_bar(package.size_bytes);
             let mut reply = models::push(&at, &name, package, progress.clone()).await?;

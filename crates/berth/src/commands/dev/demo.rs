@@ -61,7 +61,9 @@ impl DemoModel {
     pub(crate) fn new(path: PathBuf, name: Option<String>) -> anyhow::Result<Self> {
         let name = match name {
             Some(name) => name,
-            None => Package::of(&path)?.suggested_name(),
+            None => Package::of(&path)?
+                .suggested_name()
+                .context("give the model a name with --demo-name")?,
         };
         Ok(Self { path, name })
     }
