@@ -54,9 +54,22 @@ async fn runner_killed_in_the_middle_costs_one_request() {
     assert_eq!(answer.code(), Some("runner_crashed"), "{}", answer.text);
     assert!(answer.retry_after.is_some(), "it says when to try again");
 
+    // Until the process is there again, whoever asks is told to wait, and how long.
     let served = wait_for(LIMIT, || async {
-        let answer = tenant.embed(MODEL, &key, &json!("again")).await.ok()?;
-        answer.status.is_success().then_some(answer)
+        let answer = tenant.embed(MODEL, &key, &json!("again")).await;
+        let answer = answer.expect("the API answers");
+        if answer.status.is_success() {
+            return Some(answer);
+        }
+        let code = answer.code();
+        assert!(
+            matches!(code, Some("model_not_ready" | "runner_crashed")),
+            "{}",
+            answer.text
+        );
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
+        assert!(answer.retry_after.is_some(), "{}", answer.text);
+        None
     });
     let answer = served.await.expect("the next request is served");
     assert_eq!(

@@ -3,14 +3,16 @@
 use std::iter::repeat_n;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{fs, io};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use berth_test_support::onnx_models::{self as onnx, Message, element};
 use berth_test_support::{berth_program, python_program};
 use futures_util::stream;
 use reqwest::Body;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::installation::OneApi;
 use crate::memory::{forget_peak, peak_bytes};
@@ -125,32 +127,128 @@ fn measured_gate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((program, told))
 }
 
+/// How many bytes of weights an archive holds: three times what a process may grow, so that who holds them is found out.
+const PACKED_BYTES: usize = 192 << 20;
+
+/// Writes an archive with weights in a file of their own beside the graph, packed without being made smaller: what is unpacked has
+/// the size of what was sent.
+const PACK: &str = r#"
+import io, sys, tarfile, zipfile
+form, path, graph, size = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+
+class Weights(io.RawIOBase):
+    left = size
+    def readable(self):
+        return True
+    def readinto(self, buffer):
+        length = min(len(buffer), self.left)
+        self.left -= length
+        buffer[:length] = bytes(length)
+        return length
+
+weights = io.BufferedReader(Weights(), 1 << 20)
+if form == "tar.gz":
+    with tarfile.open(path, "w:gz", compresslevel=0) as archive:
+        archive.add(graph, "model.onnx")
+        entry = tarfile.TarInfo("model.bin")
+        entry.size = size
+        archive.addfile(entry, weights)
+else:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.write(graph, "model.onnx")
+        with archive.open("model.bin", "w", force_zip64=True) as entry:
+            while piece := weights.read(1 << 20):
+                entry.write(piece)
+"#;
+
+/// An archive whose graph has its only weight outside.
+fn pack(folder: &Path, form: &str, weight_bytes: usize) -> Result<PathBuf> {
+    let length = weight_bytes.to_string();
+    let elements = i64::try_from(weight_bytes / 4)?;
+    let weight = onnx::external(
+        "table",
+        element::FLOAT,
+        &[elements],
+        &[("location", "model.bin"), ("offset", "0"), ("length", &length)],
+    );
+    let graph = onnx::graph(
+        &[onnx::node("Gather", &["table", "row"], &["found"], &[])],
+        &[weight],
+        &[onnx::port("row", element::INT64, &["rows"])],
+        &[onnx::port("found", element::FLOAT, &["rows"])],
+    );
+    let (model, archive) = (folder.join("model.onnx"), folder.join(format!("model.{form}")));
+    fs::write(&model, onnx::model(&graph).into_bytes())?;
+    let done = Command::new(python_program()?)
+        .args(["-c", PACK, form])
+        .args([&archive, &model])
+        .arg(&length)
+        .status()?;
+    ensure!(done.success(), "packing failed: {done}");
+    Ok(archive)
+}
+
+/// A server whose gate writes down how much memory it had.
+struct Measured {
+    folder: TempDir,
+    told: PathBuf,
+    api: OneApi,
+    tenant: Tenant,
+}
+
+impl Measured {
+    async fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (gate, told) = measured_gate(folder.path())?;
+        let api = OneApi::start_with(&[("BERTH_GATE__PROGRAM", &gate.display().to_string())]).await?;
+        let tenant = Tenant::sign_up(&api.address, "tenant").await?;
+        Ok(Self {
+            folder,
+            told,
+            api,
+            tenant,
+        })
+    }
+
+    /// Uploads `body` as a version of the model `giant`, and holds the server and its gate to their bound.
+    async fn upload(&self, file_name: &str, length: u64, body: Body) -> Answer {
+        let pid = self.api.process.pid();
+        forget_peak(pid).expect("is forgotten");
+        let before = peak_bytes(pid).expect("is told");
+        let path = self
+            .tenant
+            .path(&format!("/models/giant/versions?filename={file_name}"));
+        let request = http()
+            .post(format!("{}{path}", self.api.address))
+            .bearer_auth(&self.tenant.token)
+            .header("content-type", "application/octet-stream")
+            .header("content-length", length)
+            .body(body);
+        let answer = request.send().await.expect("the server answers");
+        let answer = Answer::read(answer).await.expect("is whole");
+        assert_eq!(answer.status.as_u16(), 201, "{file_name}: {}", answer.text);
+
+        let grown = peak_bytes(pid).expect("is told") - before;
+        assert!(grown < GROWTH_BYTES, "{file_name}: the API grew by {grown} bytes");
+        let gate = fs::read_to_string(&self.told).expect("the gate was at work");
+        fs::remove_file(&self.told).expect("is removed");
+        let gate = gate.parse::<u64>().expect("a number") * 1024;
+        assert!(gate < GROWTH_BYTES, "{file_name}: the gate had {gate} bytes");
+        let kept = fs::read_dir(self.api.artifacts().join(".staging")).expect("is there");
+        assert_eq!(kept.count(), 0, "{file_name}: nothing is staged any more");
+        answer
+    }
+}
+
 #[tokio::test]
 async fn upload_of_a_gigabyte_grows_no_process() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (gate, told) = measured_gate(folder.path()).expect("is written");
-    let api = OneApi::start_with(&[("BERTH_GATE__PROGRAM", &gate.display().to_string())])
-        .await
-        .expect("starts");
-    let tenant = Tenant::sign_up(&api.address, "tenant").await.expect("signs up");
-    let pid = api.process.pid();
+    let server = Measured::start().await.expect("starts");
     let giant = Giant::new();
-    let length = giant.length();
+    let length = giant.length() as u64;
     assert!(length > 1 << 30);
-
-    forget_peak(pid).expect("is forgotten");
-    let before = peak_bytes(pid).expect("is told");
-    let path = tenant.path("/models/giant/versions?filename=giant.onnx");
     let pieces = giant.pieces().map(Ok::<_, io::Error>);
-    let request = http()
-        .post(format!("{}{path}", api.address))
-        .bearer_auth(&tenant.token)
-        .header("content-type", "application/octet-stream")
-        .header("content-length", length)
-        .body(Body::wrap_stream(stream::iter(pieces)));
-    let answer = request.send().await.expect("the server answers");
-    let answer = Answer::read(answer).await.expect("is whole");
-    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
+    let body = Body::wrap_stream(stream::iter(pieces));
+    let answer = server.upload("giant.onnx", length, body).await;
     assert_eq!(answer.body["size_bytes"], length);
     let inputs = &answer.body["manifest"]["inputs"];
     assert_eq!(inputs[0]["name"], "row", "it was understood: {inputs}");
@@ -158,18 +256,24 @@ async fn upload_of_a_gigabyte_grows_no_process() {
         answer.body["manifest"]["outputs"].as_array().map(Vec::len),
         Some(WEIGHTS)
     );
-
-    let grown = peak_bytes(pid).expect("is told") - before;
-    assert!(grown < GROWTH_BYTES, "the API grew by {grown} bytes");
-    let gate = fs::read_to_string(told).expect("the gate was at work");
-    let gate = gate.parse::<u64>().expect("a number") * 1024;
-    assert!(gate < GROWTH_BYTES, "the gate had {gate} bytes");
-
-    let kept = fs::read_dir(api.artifacts().join(".staging")).expect("is there");
-    assert_eq!(kept.count(), 0, "nothing is staged any more");
-    let version = tenant
-        .get(&tenant.path("/models/giant/versions/1"))
-        .await
-        .expect("the server answers");
+    let version = server.tenant.path("/models/giant/versions/1");
+    let version = server.tenant.get(&version).await.expect("the server answers");
     assert_eq!(version.body["state"], Value::from("checking"));
+}
+
+#[tokio::test]
+async fn unpacking_grows_no_process() {
+    let server = Measured::start().await.expect("starts");
+    for (number, form) in ["tar.gz", "zip"].into_iter().enumerate() {
+        // Not twice the same weights, which would be one blob.
+        let weight_bytes = PACKED_BYTES + 4 * number;
+        let archive = pack(server.folder.path(), form, weight_bytes).expect("is packed");
+        let length = fs::metadata(&archive).expect("is there").len();
+        let file = tokio::fs::File::open(&archive).await.expect("is there");
+        let name = format!("giant.{form}");
+        let answer = server.upload(&name, length, Body::from(file)).await;
+        let size = answer.body["size_bytes"].as_u64().expect("a size");
+        assert!(size > weight_bytes as u64, "{form}: {size} bytes unpacked");
+        fs::remove_file(archive).expect("is removed");
+    }
 }

@@ -48,6 +48,8 @@ mod operator;
 #[cfg(test)]
 mod printed_lines;
 #[cfg(test)]
+mod repeated_uploads;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod shutdown;
