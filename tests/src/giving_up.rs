@@ -95,7 +95,10 @@ async fn runner_stops_for_clients_that_give_up() {
 #[tokio::test]
 async fn plain_connection_serves_many_requests_of_http_2_at_once() {
     let state = OneMachine::state().expect("a folder");
-    let machine = OneMachine::start(state.path(), false).await.expect("starts");
+    let settings = [("BERTH_HTTP__H2C", "true")];
+    let machine = OneMachine::start_with(state.path(), false, &settings)
+        .await
+        .expect("starts");
     let address = machine.told("address").expect("is told").to_owned();
     let tenant = Tenant::sign_up_by(second_version(), &address, "tenant")
         .await
