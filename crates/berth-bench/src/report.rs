@@ -34,7 +34,7 @@ impl Row {
         unit: &'static str,
         aim: Option<f64>,
     ) -> Self {
-        let met = aim.map(|aim| estimate.low <= aim);
+        let met = aim.map(|aim| estimate.value <= aim);
         let Estimate { value, low, high } = estimate;
         Self {
             bench,
