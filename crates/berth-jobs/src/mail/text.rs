@@ -55,6 +55,8 @@ pub(super) fn body(letter: &Letter, public_url: &str) -> String {
                  {why} Berth at {public_url} ({email}).\n\n\
                  Your code, good once until {until}:\n\n    {code}\n\n\
                  Set the password with it:\n\n    \
+                 berth password reset --url {public_url}\n\n\
+                 Without that program:\n\n    \
                  curl {public_url}/api/v1/auth/password-resets/confirm -H 'Content-Type: application/json' \\\n      \
                  -d '{{\"token\": \"{code}\", \"new_password\": \"...\"}}'\n\n\
                  {public_url}/docs lets you do the same in a browser.\n\n\

@@ -112,6 +112,10 @@ async fn letter_carries_a_code_that_works() {
         letter.contains("https://berth.example/api/v1/auth/password-resets/confirm"),
         "{letter}"
     );
+    assert!(
+        letter.contains("berth password reset --url https://berth.example"),
+        "{letter}"
+    );
     let fresh = Secret::new("another walk on the pier");
     house
         .auth()
