@@ -5,7 +5,6 @@
     reason = "fields are named as in JSON, where an id says of what"
 )]
 
-pub(crate) mod list;
 mod paths;
 
 pub(crate) mod api_keys;

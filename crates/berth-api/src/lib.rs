@@ -12,6 +12,7 @@ mod fallback;
 mod frame;
 mod inference;
 mod layers;
+mod list;
 mod metrics;
 mod oip;
 mod openai;

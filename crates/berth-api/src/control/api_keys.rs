@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// An API key. The text that clients send is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]

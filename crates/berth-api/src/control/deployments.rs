@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A deployment.
 #[derive(Debug, Serialize, ToSchema)]

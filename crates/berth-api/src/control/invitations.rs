@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
 use crate::control::roles::RoleName;
+use crate::list::Item;
 
 /// An invitation that was neither accepted nor taken back.
 #[derive(Debug, Serialize, ToSchema)]

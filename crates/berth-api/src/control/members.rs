@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
 use crate::control::roles::RoleName;
+use crate::list::Item;
 
 /// A member.
 #[derive(Debug, Serialize, ToSchema)]

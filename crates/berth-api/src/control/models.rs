@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A model.
 #[derive(Debug, Serialize, ToSchema)]

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A person's account, as operators see it.
 #[derive(Debug, Serialize, ToSchema)]

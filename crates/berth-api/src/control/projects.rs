@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A project.
 #[derive(Debug, Serialize, ToSchema)]

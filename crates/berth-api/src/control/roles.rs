@@ -19,7 +19,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A role that the organization made.
 #[derive(Debug, Serialize, ToSchema)]

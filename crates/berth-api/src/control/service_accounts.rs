@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A service account of a project.
 #[derive(Debug, Serialize, ToSchema)]

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::list::Item;
+use crate::list::Item;
 
 /// A version of a model: immutable, but for what its check finds out.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::list::{Item, ListBody};
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::SignedIn;
+use crate::list::{Item, ListBody};
 
 /// A session of the caller.
 #[derive(Debug, Serialize, ToSchema)]

@@ -6,10 +6,10 @@ use berth_domain::access::can;
 use berth_store::page::List;
 
 use crate::control::deployments::Deployment;
-use crate::control::list::{ListBody, Paging};
 use crate::control::paths::ProjectPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InProject, InQuery};
+use crate::list::{ListBody, Paging};
 
 declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY]);
 

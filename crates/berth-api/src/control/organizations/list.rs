@@ -3,10 +3,10 @@
 use actix_web::get;
 use actix_web::web::Json;
 
-use crate::control::list::{ListBody, Paging};
 use crate::control::organizations::Organization;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InQuery, SignedIn};
+use crate::list::{ListBody, Paging};
 
 declare_errors!(Errors for Native: [groups::CALLER, groups::PERSON, groups::QUERY]);
 

@@ -3,10 +3,10 @@
 use actix_web::get;
 use actix_web::web::Json;
 
-use crate::control::list::{ListBody, Paging};
 use crate::control::platform::User;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InQuery, Operating};
+use crate::list::{ListBody, Paging};
 
 declare_errors!(Errors for Native: [groups::CALLER, groups::OPERATOR, groups::QUERY]);
 

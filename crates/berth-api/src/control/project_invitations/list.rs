@@ -5,10 +5,10 @@ use actix_web::web::Json;
 use berth_domain::access::can;
 
 use crate::control::invitations::Invitation;
-use crate::control::list::{ListBody, Paging};
 use crate::control::paths::ProjectPath;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InProject, InQuery};
+use crate::list::{ListBody, Paging};
 
 declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY]);
 

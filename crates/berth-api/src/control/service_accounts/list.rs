@@ -4,11 +4,11 @@ use actix_web::get;
 use actix_web::web::Json;
 use berth_domain::access::can;
 
-use crate::control::list::{ListBody, Paging};
 use crate::control::paths::ProjectPath;
 use crate::control::service_accounts::ServiceAccount;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InProject, InQuery};
+use crate::list::{ListBody, Paging};
 
 declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY]);
 

@@ -5,11 +5,11 @@ use actix_web::web::Json;
 use berth_domain::access::can;
 use berth_domain::name::Handle;
 
-use crate::control::list::{ListBody, Paging};
 use crate::control::paths::ProjectPath;
 use crate::control::versions::Version;
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::{InPath, InProject, InQuery};
+use crate::list::{ListBody, Paging};
 
 declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT, groups::QUERY]);
 

@@ -8,9 +8,9 @@ use berth_wire::openai::{List, Model};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::control::list::{Direction, LARGEST_LIMIT};
 use crate::errors::{Code, Failure, declare_errors, groups};
 use crate::extract::{Calling, InQuery};
+use crate::list::{Direction, LARGEST_LIMIT};
 use crate::openai::models::model;
 
 /// Which part of the list is wanted. Clients add parameters of their own here, and what is not known is not looked at.
