@@ -29,7 +29,7 @@ use berth_store::projects::NewProject;
 use berth_store::system::versions::Outcome;
 use berth_store::users::NewUser;
 use berth_store::versions::{Measured, NewVersion};
-use berth_store::{Options, Store};
+use berth_store::{Options, Store, Tx};
 use berth_test_support::{TestDatabase, wait_until};
 
 /// A project with a model that has one ready version.
@@ -211,6 +211,32 @@ impl Scene {
         Ok(tx.commit().await?)
     }
 
+    /// Makes something that waits for what `other` holds, deletes the project meanwhile, and lets go: both succeed, one after
+    /// the other.
+    async fn delete_project_while<T, E>(
+        &self,
+        making: impl Future<Output = Result<T, E>>,
+        other: Tx,
+    ) -> Result<()>
+    where
+        anyhow::Error: From<E>,
+    {
+        let (made, deleted, freed) = tokio::join!(
+            making,
+            async {
+                self.wait_for_waiting(1).await?;
+                self.delete_project().await
+            },
+            async {
+                self.wait_for_waiting(2).await?;
+                anyhow::Ok(other.rollback().await?)
+            },
+        );
+        made?;
+        deleted?;
+        freed
+    }
+
     /// Waits until so many statements wait for locks.
     async fn wait_for_waiting(&self, wanted: i64) -> Result<()> {
         let waiting = wait_until(LIMIT, async || {
@@ -356,20 +382,8 @@ async fn deployment_that_is_being_made_goes_with_its_project() -> Result<()> {
     let mut other = scene.store.tenant(organization).await?;
     other.changes().bump(Topic::Deployments).await?;
     let keep = Keep::nothing();
-    let (made, deleted, freed) = tokio::join!(
-        scene.patient.create(&scene.access, draft(vec![FIRST]), &keep),
-        async {
-            scene.wait_for_waiting(1).await?;
-            scene.delete_project().await
-        },
-        async {
-            scene.wait_for_waiting(2).await?;
-            anyhow::Ok(other.rollback().await?)
-        },
-    );
-    made?;
-    deleted?;
-    freed?;
+    let making = scene.patient.create(&scene.access, draft(vec![FIRST]), &keep);
+    scene.delete_project_while(Box::pin(making), other).await?;
     let mut tx = scene.store.tenant(organization).await?;
     let left = tx
         .deployments()
@@ -388,22 +402,10 @@ async fn model_that_is_being_made_goes_with_its_project() -> Result<()> {
     let rival = scene.new_model("rose")?;
     other.models().insert(organization, &rival).await?;
     let keep = Keep::nothing();
-    let (made, deleted, freed) = tokio::join!(
-        scene
-            .patient_models
-            .create(&scene.models_access, model_draft("rose"), &keep),
-        async {
-            scene.wait_for_waiting(1).await?;
-            scene.delete_project().await
-        },
-        async {
-            scene.wait_for_waiting(2).await?;
-            anyhow::Ok(other.rollback().await?)
-        },
-    );
-    made?;
-    deleted?;
-    freed?;
+    let making = scene
+        .patient_models
+        .create(&scene.models_access, model_draft("rose"), &keep);
+    scene.delete_project_while(Box::pin(making), other).await?;
     let mut tx = scene.store.tenant(organization).await?;
     let left = tx.models().find(organization, project, &"rose".parse()?).await?;
     assert_eq!(left, None);

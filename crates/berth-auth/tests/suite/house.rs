@@ -185,6 +185,15 @@ impl House {
             .expect("the permission is held")
     }
 
+    /// A new person who may manage the organization's members, and the proof of that.
+    pub(crate) async fn admin(&self, tenant: &Tenant) -> (Caller, MembershipId, Access<can::MembersManage>) {
+        let (admin, membership) = self
+            .member(tenant, None, "admin@acme.example", BuiltinRole::Admin)
+            .await;
+        let access = self.access(&admin, tenant.organization).await;
+        (admin, membership, access)
+    }
+
     /// A new person with `role` in the whole organization, or in `project`.
     pub(crate) async fn member(
         &self,

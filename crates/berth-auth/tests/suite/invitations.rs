@@ -218,12 +218,7 @@ async fn suspended_or_deleted_organization_takes_nobody_in() {
 async fn nobody_invites_to_more_than_they_have() {
     let house = House::new().await;
     let acme = house.tenant("acme").await;
-    let (admin, _) = house
-        .member(&acme, None, "admin@acme.example", BuiltinRole::Admin)
-        .await;
-    let access = house
-        .access::<can::MembersManage>(&admin, acme.organization)
-        .await;
+    let (_, _, access) = house.admin(&acme).await;
     let owner = GivenRole::Builtin(BuiltinRole::Owner);
     let refused = house
         .auth
@@ -249,12 +244,7 @@ async fn invitation_gives_no_more_than_its_inviter_may_give_by_then() {
     let owner = house
         .access::<can::MembersManage>(&acme.owner, acme.organization)
         .await;
-    let (admin, membership) = house
-        .member(&acme, None, "admin@acme.example", BuiltinRole::Admin)
-        .await;
-    let access = house
-        .access::<can::MembersManage>(&admin, acme.organization)
-        .await;
+    let (admin, membership, access) = house.admin(&acme).await;
     let in_project = house
         .project_access::<can::MembersManage>(&admin, acme.organization, acme.project)
         .await;

@@ -228,12 +228,7 @@ async fn invitations_of_who_is_removed_or_disabled_are_taken_back() {
 async fn invitation_is_worth_nothing_while_its_inviter_is_being_demoted() {
     let house = House::new().await;
     let acme = house.tenant("acme").await;
-    let (admin, membership) = house
-        .member(&acme, None, "admin@acme.example", BuiltinRole::Admin)
-        .await;
-    let access = house
-        .access::<can::MembersManage>(&admin, acme.organization)
-        .await;
+    let (_, membership, access) = house.admin(&acme).await;
     let address = email("ada@example.com");
     let invited = house
         .auth

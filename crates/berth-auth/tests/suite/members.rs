@@ -276,12 +276,7 @@ async fn keys_of_who_leaves_end_and_those_of_service_accounts_stay() {
 async fn role_gives_no_more_than_its_maker_has_and_goes_when_nobody_has_it() {
     let house = House::new().await;
     let acme = house.tenant("acme").await;
-    let (admin, _) = house
-        .member(&acme, None, "admin@acme.example", BuiltinRole::Admin)
-        .await;
-    let access = house
-        .access::<can::MembersManage>(&admin, acme.organization)
-        .await;
+    let (_, _, access) = house.admin(&acme).await;
     let wish = |name: &str, permissions: &[Permission]| RoleWish {
         name: name.parse().expect("a handle"),
         title: name.parse().expect("a title"),
