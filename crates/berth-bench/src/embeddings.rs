@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ort::environment::Environment;
-use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::bare::{self, BareEmbedder};
 use crate::http::Connection;
-use crate::report::{self, Row};
+use crate::pinning::pin;
+use crate::report::{self, Aim, Row};
 use crate::statistics::{estimate, quantile};
 use crate::{memory, processes};
 
@@ -123,7 +123,7 @@ fn measure(options: &Options, environment: &Environment, case: &str, text: &str)
         ("bare p99", None),
         ("Berth p50", None),
         ("Berth p99", None),
-        ("added p50", Some(1.0)),
+        ("added p50", Some(Aim::AtMost(1.0))),
         ("added p99", None),
         ("CPU of all Berth processes, each request", None),
     ];
@@ -145,11 +145,4 @@ fn time(length: Duration, samples: &mut Vec<f64>, mut work: impl FnMut() -> Resu
             return Ok(());
         }
     }
-}
-
-/// Keeps this thread on one core.
-fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).with_context(|| format!("keeping the thread on core {core}"))
 }

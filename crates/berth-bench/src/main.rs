@@ -4,8 +4,10 @@ mod bare;
 mod embeddings;
 mod http;
 mod memory;
+mod pinning;
 mod processes;
 mod report;
+mod serving;
 mod statistics;
 
 use clap::{Parser, Subcommand};
@@ -23,11 +25,17 @@ enum Benchmark {
     Embeddings(embeddings::Options),
     /// The private memory of this process after it has embedded as the runner has; a part of `embeddings`.
     BareMemory(memory::Options),
+    /// Three models through Berth, a minimal server and the bare runtime.
+    Serving(serving::Options),
+    /// The minimal server; a part of `serving`.
+    Reference(serving::reference::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Embeddings(options) => embeddings::run(&options),
         Benchmark::BareMemory(options) => memory::tell(&options),
+        Benchmark::Serving(options) => serving::run(&options),
+        Benchmark::Reference(options) => serving::reference::serve(&options),
     }
 }

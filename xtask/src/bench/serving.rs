@@ -1,0 +1,97 @@
+//! `cargo xtask bench serving`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use berth_local_servers::postgres;
+
+use super::running::Running;
+use crate::{command, dev, downloads};
+
+/// What the models are called, and their files without `.onnx`.
+const MODELS: [&str; 3] = ["tiny", "minilm", "efficientnet"];
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only cases whose name contains this, such as `tiny` or `concurrency 64`.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Seconds for each turn in a round.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How many rounds.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Also write the rows as JSON lines to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let (onnxruntime, models) = (downloads::onnxruntime()?, downloads::bench_models()?);
+    let release = super::build()?;
+    let state = tempfile::tempdir().context("making a temporary folder")?;
+    let result = Running::start(&release, state.path()).and_then(|(berth, _)| {
+        let measured = deploy(&release, &berth, &models)
+            .and_then(|()| measure(options, &release, &berth, &onnxruntime, &models));
+        berth.stop()?;
+        measured
+    });
+    postgres::remove(&state.path().join(dev::DATABASE)).context("removing the database")?;
+    result
+}
+
+fn deploy(release: &Path, berth: &Running, models: &Path) -> Result<()> {
+    let cli = |arguments: &[&str]| {
+        let mut command = Command::new(release.join("berth"));
+        command
+            .args(arguments)
+            .env("BERTH_URL", &berth.address)
+            .env("BERTH_API_KEY", &berth.api_key)
+            .env("BERTH_ORGANIZATION", &berth.organization)
+            .env("BERTH_PROJECT", &berth.project);
+        command::output(&mut command)
+    };
+    for name in MODELS {
+        let path = models.join(format!("{name}.onnx"));
+        let path = path.to_str().context("a path that is no text")?;
+        cli(&["models", "push", "--name", name, "--wait", path])?;
+        cli(&["deployments", "create", name])?;
+    }
+    Ok(())
+}
+
+fn measure(
+    options: &Options,
+    release: &Path,
+    berth: &Running,
+    onnxruntime: &Path,
+    models: &Path,
+) -> Result<()> {
+    let mut bench = Command::new(release.join("berth-bench"));
+    bench
+        .args([
+            "serving",
+            "--address",
+            berth.address.trim_start_matches("http://"),
+        ])
+        .args(["--pid", &berth.process.pid().to_string(), "--only", &options.only])
+        .args([
+            "--rounds",
+            &options.rounds.to_string(),
+            "--seconds",
+            &options.seconds.to_string(),
+        ])
+        .arg("--onnxruntime")
+        .arg(onnxruntime)
+        .arg("--models")
+        .arg(models)
+        // The official library reports to its makers unless it is told not to before it is loaded.
+        .env("ORT_DISABLE_TELEMETRY", "1")
+        .env("BERTH_API_KEY", &berth.api_key);
+    if let Some(path) = &options.json {
+        bench.arg("--json").arg(path);
+    }
+    command::run(&mut bench)
+}
