@@ -39,6 +39,7 @@ pub(crate) async fn call(
         model: wanted.model,
         version: wanted.version,
         body: wanted.body,
+        header_bytes: None,
         timeout: timeout.saturating_sub(context.started().elapsed()),
         request_id: &request_id,
         traceparent: context.traceparent().unwrap_or_default(),

@@ -45,6 +45,7 @@ fn request_of_version_1_is_read() {
             body: b"{}".as_slice().into(),
             deadline_unix_ms: 100,
             traceparent: "00-".to_owned(),
+            header_bytes: None,
         }
     );
 }

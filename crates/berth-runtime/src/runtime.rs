@@ -162,7 +162,7 @@ impl Runtime {
         let request = Arc::new(request);
         let answered = match request.operation() {
             Operation::Embeddings => self.embed(&request).await,
-            Operation::OipInfer => self.run_graph(&request).await,
+            Operation::OipInfer | Operation::OipGrpcInfer => self.run_graph(&request).await,
             Operation::Unspecified => Err(Failure::new(
                 Code::OperationNotSupported,
                 "The request names no operation.",
@@ -293,6 +293,7 @@ impl Runtime {
             compute_us: microseconds(times.computed),
             queue_us: microseconds(times.queued),
             failure: None,
+            header_bytes: None,
         })
     }
 

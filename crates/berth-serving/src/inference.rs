@@ -25,6 +25,8 @@ pub struct Call<'a> {
     pub version: Option<u32>,
     /// The body as it came.
     pub body: Bytes,
+    /// How many of its first bytes are JSON, where tensors follow in binary.
+    pub header_bytes: Option<u64>,
     /// How long the caller waits.
     pub timeout: Duration,
     /// The request's id, for logs.
@@ -40,6 +42,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Its media type.
     pub content_type: String,
+    /// How many of its first bytes are JSON, where tensors follow in binary.
+    pub header_bytes: Option<u64>,
     /// What was used, exactly.
     pub units: Units,
     /// Time spent in the model, in µs.
@@ -59,7 +63,7 @@ pub enum Error {
     NotReady(Absence),
     /// The runner ended in the middle, by a crash or because it was stopped; trying again is sensible.
     #[error("the model's runner ended while it worked on the request")]
-    RunnerCrashed(#[source] runner_client::Error),
+    RunnerCrashed(#[source] berth_transport::Error),
     /// The caller's time is over.
     #[error("the model did not answer in time")]
     Deadline,
@@ -71,7 +75,7 @@ pub enum Error {
     Store(#[source] berth_store::Error),
     /// A runner speaks another language; a defect.
     #[error("the runner's answer is not understood")]
-    Protocol(#[source] runner_client::Error),
+    Protocol(#[source] berth_transport::Error),
 }
 
 impl From<routing::Error> for Error {
@@ -114,6 +118,7 @@ impl Inference {
     /// Runs `call` for `key`. A replica that cannot be reached is passed over for another, because the request has surely
     /// not started there; after that nothing is tried again. Dropping the future cancels the work in the runner.
     pub async fn infer(&self, clock: &dyn Clock, key: &KeyIdentity, call: Call<'_>) -> Result<Answer, Error> {
+        use berth_transport::Error::{Address, Lost, Protocol, Unreachable};
         let deadline = clock.now() + call.timeout;
         // Finding the way counts: it may have to ask a database that is slow.
         let begun = Instant::now();
@@ -129,6 +134,7 @@ impl Inference {
             body: call.body,
             deadline_unix_ms: u64::try_from(deadline.timestamp_millis()).unwrap_or(0),
             traceparent: call.traceparent.to_owned(),
+            header_bytes: call.header_bytes,
         };
         let mut tried = Vec::new();
         loop {
@@ -139,17 +145,19 @@ impl Inference {
             let left = call.timeout.saturating_sub(begun.elapsed());
             match route.connection().infer(request.clone(), left).await {
                 Ok(response) => return answer(response),
-                Err(error @ (runner_client::Error::Unreachable(_) | runner_client::Error::Address)) => {
-                    tracing::warn!(%error, replica.id = %route.replica(), "replica is passed over");
-                    route.avoid();
-                    tried.push(route.replica());
-                }
-                Err(error @ runner_client::Error::Lost(_)) => {
-                    route.avoid();
-                    return Err(Error::RunnerCrashed(error));
-                }
                 Err(runner_client::Error::Deadline) => return Err(Error::Deadline),
-                Err(error @ runner_client::Error::Protocol(_)) => return Err(Error::Protocol(error)),
+                Err(runner_client::Error::Transport(error)) => match error {
+                    Unreachable(_) | Address(_) => {
+                        tracing::warn!(%error, replica.id = %route.replica(), "replica is passed over");
+                        route.avoid();
+                        tried.push(route.replica());
+                    }
+                    Lost(_) => {
+                        route.avoid();
+                        return Err(Error::RunnerCrashed(error));
+                    }
+                    Protocol(_) => return Err(Error::Protocol(error)),
+                },
             }
         }
     }
@@ -195,6 +203,7 @@ fn answer(response: InferResponse) -> Result<Answer, Error> {
         None => Ok(Answer {
             body: response.body,
             content_type: response.content_type,
+            header_bytes: response.header_bytes,
             units: response.units.unwrap_or_default(),
             compute_us: response.compute_us,
             queue_us: response.queue_us,

@@ -1,4 +1,6 @@
-//! The Open Inference Protocol v2 over REST.
+//! The Open Inference Protocol v2, over REST and over gRPC.
+
+pub mod grpc;
 
 mod infer;
 mod metadata;

@@ -26,6 +26,9 @@ pub struct InferRequest {
     /// W3C trace context; may be empty.
     #[prost(string, tag = "9")]
     pub traceparent: ::prost::alloc::string::String,
+    /// How many of the body's first bytes are JSON, where tensors follow in binary. 0 is a single tensor and no JSON.
+    #[prost(uint64, optional, tag = "10")]
+    pub header_bytes: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InferResponse {
@@ -45,6 +48,9 @@ pub struct InferResponse {
     /// Set instead of `body` when there is no answer.
     #[prost(message, optional, tag = "6")]
     pub failure: ::core::option::Option<Failure>,
+    /// How many of the body's first bytes are JSON, where tensors follow in binary.
+    #[prost(uint64, optional, tag = "7")]
+    pub header_bytes: ::core::option::Option<u64>,
 }
 /// What was used, counted exactly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -128,8 +134,12 @@ pub enum Operation {
     Unspecified = 0,
     /// The body of OpenAI's `POST /v1/embeddings`.
     Embeddings = 1,
-    /// The JSON body of the Open Inference Protocol's `POST /v2/models/{name}/infer`.
+    /// The body of the Open Inference Protocol's `POST /v2/models/{name}/infer`: JSON, with `header_bytes` JSON and tensors in
+    /// binary after it. The answer has binary tensors where they are asked for.
     OipInfer = 2,
+    /// The message `inference.ModelInferRequest` of the Open Inference Protocol over gRPC; the answer is
+    /// `inference.ModelInferResponse`.
+    OipGrpcInfer = 3,
 }
 impl Operation {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -141,6 +151,7 @@ impl Operation {
             Self::Unspecified => "OPERATION_UNSPECIFIED",
             Self::Embeddings => "OPERATION_EMBEDDINGS",
             Self::OipInfer => "OPERATION_OIP_INFER",
+            Self::OipGrpcInfer => "OPERATION_OIP_GRPC_INFER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -149,6 +160,7 @@ impl Operation {
             "OPERATION_UNSPECIFIED" => Some(Self::Unspecified),
             "OPERATION_EMBEDDINGS" => Some(Self::Embeddings),
             "OPERATION_OIP_INFER" => Some(Self::OipInfer),
+            "OPERATION_OIP_GRPC_INFER" => Some(Self::OipGrpcInfer),
             _ => None,
         }
     }
