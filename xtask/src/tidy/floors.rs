@@ -23,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("berth-artifacts", &[]),
     ("berth-inference", &["berth-onnx"]),
     ("berth-sandbox", &[]),
+    ("berth-transport", &["berth-protocol"]),
     ("berth-local-servers", &[]),
     // logic
     ("berth-auth", &["berth-store", "berth-coordination"]),
@@ -34,6 +35,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "berth-artifacts",
             "berth-onnx",
             "berth-protocol",
+            "berth-transport",
         ],
     ),
     (
@@ -94,6 +96,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "berth-coordination",
             "berth-onnx",
             "berth-protocol",
+            "berth-transport",
             "berth-config",
         ],
     ),

@@ -12,17 +12,17 @@ use berth_domain::id::OrganizationId;
 use berth_domain::manifest::Manifest;
 use berth_domain::model::ModelFile;
 use berth_protocol::PROTOCOL_VERSION;
-use berth_protocol::runner::runner_client::RunnerClient;
-use berth_protocol::runner::{ProveRequest, ProveResponse};
+use berth_protocol::runner::ProveResponse;
 use berth_protocol::transport::MESSAGE_LIMIT_BYTES;
 use berth_protocol::worker::worker_server::{Worker, WorkerServer};
 use berth_protocol::worker::{
     File, ProveVersionRequest, ProveVersionResponse, Replica, StatusRequest, StatusResponse,
 };
+use berth_transport::RunnerClient;
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::board::{Board, Entry};
@@ -242,15 +242,8 @@ async fn wait(running: &mut Running) -> String {
 }
 
 async fn ask(address: String) -> Result<ProveResponse, Status> {
-    let endpoint = Endpoint::from_shared(address).map_err(|error| Status::internal(error.to_string()))?;
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| Status::unavailable(error.to_string()))?;
-    Ok(RunnerClient::new(channel)
-        .prove(ProveRequest {})
-        .await?
-        .into_inner())
+    let answered = RunnerClient::new(&address).prove().await;
+    answered.map_err(|error| unavailable("the runner gave no answer", error))
 }
 
 fn crashed(ended: &str) -> ProveVersionResponse {

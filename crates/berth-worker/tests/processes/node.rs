@@ -31,11 +31,8 @@ async fn assigned_version_is_fetched_held_and_taken_off_again() {
         replica.resident_bytes > 20 << 20 && replica.load_ms > 0,
         "{replica:?}"
     );
-    let response = runner(&replica)
-        .await
-        .infer(request(Operation::Embeddings, BODY))
-        .await;
-    assert_eq!(response.expect("an answer").into_inner().failure, None);
+    let response = runner(&replica).infer(request(Operation::Embeddings, BODY)).await;
+    assert_eq!(response.expect("an answer").failure, None);
 
     let status = control(&worker)
         .await
@@ -81,11 +78,8 @@ async fn killed_runner_is_replaced_by_itself() {
         .replica(|replica| replica.state == ReplicaState::Ready && replica.address != first.address)
         .await;
     assert_eq!(second.id, first.id);
-    let response = runner(&second)
-        .await
-        .infer(request(Operation::Embeddings, BODY))
-        .await;
-    assert_eq!(response.expect("an answer").into_inner().failure, None);
+    let response = runner(&second).infer(request(Operation::Embeddings, BODY)).await;
+    assert_eq!(response.expect("an answer").failure, None);
     let status = control
         .status(StatusRequest {})
         .await
@@ -112,11 +106,8 @@ async fn runner_that_is_killed_again_and_again_comes_back_each_time() {
             .replica(|replica| replica.state == ReplicaState::Ready && replica.address != old.address)
             .await;
         assert_eq!((replica.id, &replica.trouble), (old.id, &None));
-        let answer = runner(&replica)
-            .await
-            .infer(request(Operation::Embeddings, BODY))
-            .await;
-        assert_eq!(answer.expect("an answer").into_inner().failure, None, "{killed}");
+        let answer = runner(&replica).infer(request(Operation::Embeddings, BODY)).await;
+        assert_eq!(answer.expect("an answer").failure, None, "{killed}");
     }
 }
 
@@ -229,13 +220,13 @@ async fn draining_node_lets_requests_finish_and_leaves() {
         .into_inner()
         .replicas[0]
         .pid;
-    let mut client = runner(&replica).await;
+    let client = runner(&replica);
     let request = tokio::spawn(async move { client.infer(spin(400_000)).await });
     is_busy(pid).await;
     let ended = tokio::task::spawn_blocking(move || node.terminate());
     site.replica(|replica| replica.state == ReplicaState::Draining)
         .await;
-    let response = request.await.expect("no panic").expect("an answer").into_inner();
+    let response = request.await.expect("no panic").expect("an answer");
     assert_eq!(response.failure, None);
     assert!(ended.await.expect("no panic").expect("it ends").success());
     assert!(site.fleet.workers().await.expect("the fleet answers").is_empty());

@@ -13,9 +13,9 @@ use berth_coordination::{Fleet, remote};
 use berth_domain::clock::SystemClock;
 use berth_domain::id::{OrganizationId, VersionId};
 use berth_domain::random::SystemRandom;
-use berth_protocol::runner::runner_client::RunnerClient;
 use berth_protocol::worker::worker_client::WorkerClient;
 use berth_test_support::{Process, wait_for};
+use berth_transport::RunnerClient;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
@@ -141,8 +141,8 @@ pub(crate) async fn channel(address: &str) -> Channel {
         .expect("it answers")
 }
 
-pub(crate) async fn runner(replica: &ReplicaRecord) -> RunnerClient<Channel> {
-    RunnerClient::new(channel(replica.address.as_deref().expect("an address")).await)
+pub(crate) fn runner(replica: &ReplicaRecord) -> RunnerClient {
+    RunnerClient::new(replica.address.as_deref().expect("an address"))
 }
 
 pub(crate) async fn control(worker: &WorkerRecord) -> WorkerClient<Channel> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_protocol::runner::{DescribeRequest, Operation, ProveRequest};
+use berth_protocol::runner::Operation;
 use serde_json::{Value, json};
 
 use crate::models;
@@ -27,13 +27,12 @@ async fn minilm_answers_with_the_known_vector_through_the_socket() {
         "{ready}"
     );
 
-    let mut client = runner.client().await;
+    let client = runner.client();
     let body = r#"{"model":"m","input":"A man is playing a guitar."}"#;
     let response = client
         .infer(request(Operation::Embeddings, body))
         .await
-        .expect("an answer")
-        .into_inner();
+        .expect("an answer");
     assert_eq!(response.failure, None);
     assert!(response.compute_us > 0);
     let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
@@ -45,32 +44,23 @@ async fn minilm_answers_with_the_known_vector_through_the_socket() {
         assert!((value - known).abs() < 2e-4, "{:?}", &vector[..5]);
     }
 
-    let described = client
-        .describe(DescribeRequest {})
-        .await
-        .expect("an answer")
-        .into_inner();
+    let described = client.describe().await.expect("an answer");
     assert_eq!(described.inputs.len(), 3);
     assert_eq!(described.outputs[0].dims, [-1, -1, 384]);
     assert_eq!(described.protocol, berth_protocol::PROTOCOL_VERSION);
 
-    let proof = client
-        .prove(ProveRequest {})
-        .await
-        .expect("an answer")
-        .into_inner();
+    let proof = client.prove().await.expect("an answer");
     assert!(proof.ok && proof.warnings.is_empty(), "{proof:?}");
 }
 
 #[tokio::test]
 async fn bad_request_is_answered_and_not_an_error_of_the_connection() {
     let runner = Runner::ready(&models::minilm());
-    let mut client = runner.client().await;
+    let client = runner.client();
     let response = client
         .infer(request(Operation::Embeddings, "{"))
         .await
-        .expect("an answer")
-        .into_inner();
+        .expect("an answer");
     assert_eq!(response.failure.expect("a failure").code, "invalid_json");
 }
 
@@ -84,15 +74,11 @@ async fn what_a_model_refuses_is_told_to_its_caller_and_not_logged() {
         tensor("attention_mask", 1),
         tensor("token_type_ids", 8_675_309),
     ]});
-    let mut client = runner.client().await;
+    let client = runner.client();
     let response = client
         .infer(request(Operation::OipInfer, &body.to_string()))
         .await;
-    let failure = response
-        .expect("an answer")
-        .into_inner()
-        .failure
-        .expect("a failure");
+    let failure = response.expect("an answer").failure.expect("a failure");
     assert_eq!(failure.code, "input_rejected");
     assert!(failure.message.contains("8675309"), "{}", failure.message);
     let log = runner.log();
@@ -135,53 +121,52 @@ async fn runner_ends_when_its_node_is_gone() {
 #[tokio::test]
 async fn runner_killed_in_the_middle_of_a_request_is_an_error_at_once() {
     let mut runner = Runner::ready(&models::spinner());
-    let mut client = runner.client().await;
+    let client = runner.client();
     let request = tokio::spawn(async move { client.infer(spin(i64::MAX)).await });
     is_busy(runner.pid()).await;
     runner.kill();
-    let status = tokio::time::timeout(LIMIT, request)
+    let answered = tokio::time::timeout(LIMIT, request)
         .await
         .expect("it does not hang")
         .expect("no panic");
-    let status = status.expect_err("there is no answer");
-    // Which of these it is depends on which side of the connection notices first.
-    let lost = [
-        tonic::Code::Unavailable,
-        tonic::Code::Unknown,
-        tonic::Code::Cancelled,
-        tonic::Code::Internal,
-    ];
-    assert!(lost.contains(&status.code()), "{status:?}");
+    assert!(
+        matches!(answered, Err(berth_transport::Error::Lost(_))),
+        "{answered:?}"
+    );
     runner.ended().await;
-    assert!(runner.connect().await.is_err(), "nobody listens any more");
+    let refused = runner.client().describe().await;
+    assert!(
+        matches!(refused, Err(berth_transport::Error::Unreachable(_))),
+        "nobody listens any more: {refused:?}"
+    );
 }
 
 #[tokio::test]
 async fn caller_that_goes_away_stops_the_run() {
     let runner = Runner::ready(&models::spinner());
-    let mut client = runner.client().await;
+    let client = runner.client();
     let abandoned = tokio::spawn({
-        let mut client = client.clone();
+        let client = client.clone();
         async move { client.infer(spin(i64::MAX)).await }
     });
     is_busy(runner.pid()).await;
     abandoned.abort();
     is_idle(runner.pid()).await;
-    let response = client.infer(spin(3)).await.expect("an answer").into_inner();
+    let response = client.infer(spin(3)).await.expect("an answer");
     assert_eq!(response.failure, None);
 }
 
 #[tokio::test]
 async fn deadline_stops_the_run() {
     let runner = Runner::ready(&models::spinner());
-    let mut client = runner.client().await;
+    let client = runner.client();
     let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
     let mut request = spin(i64::MAX);
     request.deadline_unix_ms = u64::try_from((now + Duration::from_millis(300)).as_millis()).expect("fits");
     let response = tokio::time::timeout(LIMIT, client.infer(request))
         .await
         .expect("it does not hang");
-    let response = response.expect("an answer").into_inner();
+    let response = response.expect("an answer");
     assert_eq!(response.failure.expect("a failure").code, "deadline_exceeded");
     is_idle(runner.pid()).await;
 }
@@ -189,7 +174,7 @@ async fn deadline_stops_the_run() {
 #[tokio::test]
 async fn told_to_end_a_runner_finishes_what_it_has() {
     let mut runner = Runner::ready(&models::spinner());
-    let mut client = runner.client().await;
+    let client = runner.client();
     // Long enough to be under way when the signal comes, short enough to end.
     let request = tokio::spawn(async move { client.infer(spin(200_000)).await });
     is_busy(runner.pid()).await;
@@ -198,6 +183,6 @@ async fn told_to_end_a_runner_finishes_what_it_has() {
         .await
         .expect("it does not hang")
         .expect("no panic");
-    assert_eq!(response.expect("an answer").into_inner().failure, None);
+    assert_eq!(response.expect("an answer").failure, None);
     assert!(runner.ended().await.success());
 }

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use berth_protocol::runner::runner_client::RunnerClient;
 use berth_protocol::runner::{InferRequest, Operation};
 use berth_sandbox::launch::{Launch, Lifeline};
+use berth_transport::RunnerClient;
 use serde_json::{Value, json};
-use tonic::transport::{Channel, Endpoint};
 
 use crate::models::Model;
 
@@ -98,15 +98,9 @@ impl Runner {
     }
 
     /// A client of it.
-    pub(crate) async fn client(&self) -> RunnerClient<Channel> {
-        self.connect().await.expect("it answers")
-    }
-
-    /// A client of it, if it answers.
-    pub(crate) async fn connect(&self) -> Result<RunnerClient<Channel>, tonic::transport::Error> {
+    pub(crate) fn client(&self) -> Arc<RunnerClient> {
         let socket = self.folder.path().join("runner.sock");
-        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).expect("an address");
-        Ok(RunnerClient::new(endpoint.connect().await?))
+        Arc::new(RunnerClient::new(&format!("unix:{}", socket.display())))
     }
 
     /// What it says after what was read already.
