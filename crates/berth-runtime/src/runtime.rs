@@ -12,13 +12,12 @@ use berth_domain::tensor::TensorSpec;
 use berth_inference::{Backend, Error, Model, Tensor};
 use berth_protocol::runner::{InferRequest, InferResponse, Operation, Units};
 use berth_protocol::transport::MESSAGE_LIMIT_BYTES;
-use bytes::Bytes;
 
 use crate::embeddings::{self, Plan, TokenizerError, Tokens, Unfit};
 use crate::engine::{self, Engine};
 use crate::failure::{Code, Failure};
 use crate::offload::Offload;
-use crate::oip;
+use crate::oip::{self, Written};
 use crate::work::{Product, Times, Work, executor, split};
 
 /// How a model is loaded and served.
@@ -230,13 +229,13 @@ impl Runtime {
             output_tokens: 0,
             rows: count,
         };
-        self.respond(body, units, times)
+        self.respond(Written::json(body), units, times)
     }
 
     async fn run_graph(&self, request: &Arc<InferRequest>) -> Result<InferResponse, Failure> {
         let deadline = self.deadline(request)?;
-        let (inner, body) = (Arc::clone(&self.0), request.body.clone());
-        let prepare = move |_: &AtomicBool| oip::Request::parse(&body, &inner.inputs, &inner.outputs);
+        let (inner, named) = (Arc::clone(&self.0), Arc::clone(request));
+        let prepare = move |_: &AtomicBool| oip::Request::parse(&named, &inner.inputs, &inner.outputs);
         let asked = self.0.offload.run(request.body.len(), deadline, prepare).await?;
         let rows = asked
             .inputs
@@ -248,21 +247,16 @@ impl Runtime {
             output_tokens: 0,
             rows: rows.map_or(1, |&rows| u64::try_from(rows).unwrap_or(u64::MAX)),
         };
-        let (id, names) = (asked.id, asked.outputs);
+        let (form, names) = (asked.form, asked.outputs);
         let (outputs, times) = self.run_tensors(asked.inputs, names.clone(), deadline).await?;
         let size = outputs.iter().map(|tensor| tensor.elements().len() * 8).sum();
         let (named, answer_bytes) = (Arc::clone(request), self.0.answer_bytes);
         let render = move |_: &AtomicBool| {
             let outputs: Vec<_> = names.into_iter().zip(outputs).collect();
-            let names = oip::Names {
-                model: &named.model,
-                version: &named.version,
-                id: id.as_deref(),
-            };
-            oip::answer(names, &outputs, answer_bytes)
+            form.write(&named.model, &named.version, &outputs, answer_bytes)
         };
-        let body = self.0.offload.run(size, deadline, render).await?;
-        self.respond(body, units, times)
+        let written = self.0.offload.run(size, deadline, render).await?;
+        self.respond(written, units, times)
     }
 
     /// Runs the graph on tensors, in its turn.
@@ -282,18 +276,18 @@ impl Runtime {
         }
     }
 
-    fn respond(&self, body: String, units: Units, times: Times) -> Result<InferResponse, Failure> {
-        if body.len() > self.0.answer_bytes {
+    fn respond(&self, written: Written, units: Units, times: Times) -> Result<InferResponse, Failure> {
+        if written.body.len() > self.0.answer_bytes {
             return Err(Failure::answer_too_large(self.0.answer_bytes));
         }
         Ok(InferResponse {
-            body: Bytes::from(body),
-            content_type: "application/json".to_owned(),
+            body: written.body,
+            content_type: written.content_type.to_owned(),
             units: Some(units),
             compute_us: microseconds(times.computed),
             queue_us: microseconds(times.queued),
             failure: None,
-            header_bytes: None,
+            header_bytes: written.header_bytes,
         })
     }
 

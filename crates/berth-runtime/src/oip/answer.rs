@@ -1,28 +1,134 @@
-//! The body of the answer, written into one buffer.
+//! The answer, written into one buffer.
 
 use berth_inference::Tensor;
 use berth_inference::tensor::Elements;
+use bytes::Bytes;
 
+use super::{binary, grpc};
 use crate::failure::{Code, Failure};
 use crate::numbers::{self, NumberWriter};
 
 /// What the answer is headed with.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Names<'a> {
-    pub(crate) model: &'a str,
+struct Names<'a> {
+    model: &'a str,
     /// Empty when the answer shows none.
-    pub(crate) version: &'a str,
-    pub(crate) id: Option<&'a str>,
+    version: &'a str,
+    id: Option<&'a str>,
 }
 
-/// The answer with these outputs, as flat data. Fails when an output holds what JSON cannot, or as soon as the answer has
-/// more than `limit_bytes`.
-pub(crate) fn answer(
+/// How a request is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As JSON, with outputs in binary after it where they are wanted so.
+    Rest {
+        /// The caller's name for the request.
+        id: Option<String>,
+        /// Whether each output is wanted in binary.
+        binary: Vec<bool>,
+    },
+    /// As a message of gRPC.
+    Grpc {
+        /// The caller's name for the request; may be empty.
+        id: String,
+    },
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) body: Bytes,
+    pub(crate) content_type: &'static str,
+    /// How many of the first bytes are JSON, where tensors follow in binary.
+    pub(crate) header_bytes: Option<u64>,
+}
+
+impl Written {
+    /// An answer that is JSON and nothing else.
+    pub(crate) fn json(body: String) -> Self {
+        Self {
+            body: body.into(),
+            content_type: "application/json",
+            header_bytes: None,
+        }
+    }
+}
+
+impl Form {
+    /// The answer with these outputs. Fails when an output holds what its form cannot, or as soon as the answer has more than
+    /// `limit_bytes`.
+    pub(crate) fn write(
+        &self,
+        model: &str,
+        version: &str,
+        outputs: &[(String, Tensor)],
+        limit_bytes: usize,
+    ) -> Result<Written, Failure> {
+        match self {
+            Self::Grpc { id } => grpc::answer((model, version, id), outputs, limit_bytes),
+            Self::Rest { id, binary } => {
+                let names = Names {
+                    model,
+                    version,
+                    id: id.as_deref(),
+                };
+                rest(names, outputs, binary, limit_bytes)
+            }
+        }
+    }
+}
+
+fn rest(
     names: Names<'_>,
     outputs: &[(String, Tensor)],
+    binary: &[bool],
+    limit_bytes: usize,
+) -> Result<Written, Failure> {
+    let in_binary = |index: usize| binary.get(index).copied().unwrap_or(false);
+    let after: usize = outputs
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| in_binary(*index))
+        .map(|(_, (_, tensor))| binary::size(tensor.elements()))
+        .sum();
+    let Some(limit) = limit_bytes.checked_sub(after) else {
+        return Err(Failure::answer_too_large(limit_bytes));
+    };
+    let json = json(names, outputs, in_binary, limit).map_err(|failure| match failure.code {
+        Code::AnswerTooLarge => Failure::answer_too_large(limit_bytes),
+        _ => failure,
+    })?;
+    if !binary.contains(&true) {
+        return Ok(Written::json(json));
+    }
+    let header_bytes = u64::try_from(json.len()).ok();
+    let mut body = json.into_bytes();
+    body.reserve_exact(after);
+    for (index, (_, tensor)) in outputs.iter().enumerate() {
+        if in_binary(index) {
+            binary::write(&mut body, tensor.elements());
+        }
+    }
+    Ok(Written {
+        body: body.into(),
+        content_type: "application/octet-stream",
+        header_bytes,
+    })
+}
+
+/// The JSON with these outputs, as flat data; of those in binary only how many bytes they have.
+fn json(
+    names: Names<'_>,
+    outputs: &[(String, Tensor)],
+    in_binary: impl Fn(usize) -> bool,
     limit_bytes: usize,
 ) -> Result<String, Failure> {
-    let elements: usize = outputs.iter().map(|(_, tensor)| tensor.elements().len()).sum();
+    let elements: usize = outputs
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !in_binary(*index))
+        .map(|(_, (_, tensor))| tensor.elements().len())
+        .sum();
     // The shortest element is a digit and a comma.
     if elements.saturating_mul(2) > limit_bytes {
         return Err(Failure::answer_too_large(limit_bytes));
@@ -45,9 +151,16 @@ pub(crate) fn answer(
             out.push(',');
         }
         write_head(&mut out, &mut writer, name, tensor);
-        let written = write_data(&mut out, &mut writer, tensor.elements(), limit_bytes);
-        written.map_err(|stop| stop.into_failure(name, limit_bytes))?;
-        out.push_str("]}");
+        if in_binary(index) {
+            out.push_str(r#""parameters":{"binary_data_size":"#);
+            writer.integer(&mut out, binary::size(tensor.elements()));
+            out.push_str("}}");
+        } else {
+            out.push_str(r#""data":["#);
+            let written = write_data(&mut out, &mut writer, tensor.elements(), limit_bytes);
+            written.map_err(|stop| stop.into_failure(name, limit_bytes))?;
+            out.push_str("]}");
+        }
     }
     out.push_str("]}");
     Ok(out)
@@ -65,7 +178,7 @@ fn write_head(out: &mut String, writer: &mut NumberWriter, name: &str, tensor: &
         }
         writer.integer(out, extent);
     }
-    out.push_str(r#"],"data":["#);
+    out.push_str("],");
 }
 
 /// Why writing stopped.
@@ -84,7 +197,7 @@ impl Stop {
                 "outputs",
                 format!(
                     "Element {index} of the output `{name}` has no JSON form (NaN, infinity, or bytes that are no text); \
-                     name other `outputs`."
+                     ask for it in binary, or name other `outputs`."
                 ),
             ),
         }
@@ -182,6 +295,10 @@ mod tests {
 
     const LIMIT: usize = 1 << 20;
 
+    fn answer(names: Names<'_>, outputs: &[(String, Tensor)], limit_bytes: usize) -> Result<String, Failure> {
+        json(names, outputs, |_| false, limit_bytes)
+    }
+
     fn output(elements: impl Into<Elements>, shape: Vec<usize>) -> Vec<(String, Tensor)> {
         vec![("y".to_owned(), Tensor::new(shape, elements).expect("fits"))]
     }
@@ -250,5 +367,51 @@ mod tests {
             assert!(failure.message.contains("160 bytes"), "{failure}");
             assert!(answer(NAMES, &outputs, 1000).is_ok());
         }
+    }
+
+    #[test]
+    fn outputs_in_binary_follow_the_json() {
+        let fp16 = Tensor::filled(Datatype::Fp16, Fill::One, vec![2]).expect("fits");
+        let outputs = [
+            ("half".to_owned(), fp16),
+            (
+                "plain".to_owned(),
+                Tensor::new(vec![1], vec![5i64]).expect("fits"),
+            ),
+            (
+                "text".to_owned(),
+                Tensor::new(vec![1], vec![b"\xff!".to_vec()]).expect("fits"),
+            ),
+        ];
+        let written = rest(NAMES, &outputs, &[true, false, true], LIMIT).expect("written");
+        assert_eq!(written.content_type, "application/octet-stream");
+        let header = usize::try_from(written.header_bytes.expect("is said")).expect("small");
+        let (head, tail) = written.body.split_at(header);
+        let read: InferResponse = serde_json::from_slice(head).expect("JSON");
+        let sizes: Vec<_> = read
+            .outputs
+            .iter()
+            .map(|output| {
+                output
+                    .parameters
+                    .as_ref()
+                    .map(|all| all["binary_data_size"].clone())
+            })
+            .collect();
+        assert_eq!(sizes, [Some(4.into()), None, Some(6.into())]);
+        assert_eq!(read.outputs[1].data.as_ref().map(|data| data.get()), Some("[5]"));
+        assert_eq!(tail, [0, 0x3c, 0, 0x3c, 2, 0, 0, 0, 0xff, b'!']);
+
+        let whole = written.body.len();
+        assert!(rest(NAMES, &outputs, &[true, false, true], whole).is_ok());
+        for limit in [whole - 1, 3] {
+            let failure = rest(NAMES, &outputs, &[true, false, true], limit).expect_err("too large");
+            assert_eq!(failure.code, Code::AnswerTooLarge);
+        }
+        let plain = rest(NAMES, &outputs[1..2], &[false], LIMIT).expect("written");
+        assert_eq!(
+            (plain.content_type, plain.header_bytes),
+            ("application/json", None)
+        );
     }
 }

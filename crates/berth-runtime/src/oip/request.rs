@@ -1,200 +1,280 @@
-//! The body of the request.
+//! The body of a REST request: JSON, and after it the tensors that come in binary.
 
 use berth_domain::tensor::{Datatype, TensorSpec};
 use berth_inference::Tensor;
+use berth_protocol::runner::{InferRequest, Operation};
 use serde_json::value::RawValue;
 
-use super::data;
+use super::answer::Form;
+use super::fit::{self, Inputs};
+use super::{binary, data, grpc};
 use crate::failure::{Code, Failure};
 use crate::json::{self, Object};
 
-/// Most dimensions of a tensor; no runtime goes beyond.
-const RANK_LIMIT: usize = 32;
+/// The parameter of an input whose data follows the JSON: how many bytes it has.
+const BINARY_SIZE: &str = "binary_data_size";
 
-/// Parameters that would change what the answer means, if they were honored. Ignoring them would mislead.
-const UNSUPPORTED: [&str; 6] = [
-    "binary_data_size",
-    "classification",
-    "sequence_id",
-    "shared_memory_byte_size",
-    "shared_memory_offset",
-    "shared_memory_region",
-];
+/// The parameter of an output that asks for its binary form.
+const BINARY_OUTPUT: &str = "binary_data";
 
-/// Parameters that ask for the binary form of outputs. The Triton client sends them unasked, with `true`, and reads JSON
-/// just as well: a server without the extension is free to answer so.
-const BINARY: [&str; 2] = ["binary_data", "binary_data_output"];
+/// The parameter of a request that asks for the binary form of the outputs that do not say.
+const BINARY_OUTPUTS: &str = "binary_data_output";
 
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// The caller's name for the request.
-    pub(crate) id: Option<String>,
     pub(crate) inputs: Vec<(String, Tensor)>,
     /// The outputs that are wanted, in the order of the answer.
     pub(crate) outputs: Vec<String>,
+    /// How they are answered.
+    pub(crate) form: Form,
 }
 
 impl Request {
-    /// Reads the body for a model with these inputs and outputs.
-    pub(crate) fn parse(body: &[u8], inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<Self, Failure> {
-        let mut object = Object::body(body)?;
-        let id = object
-            .optional("id")
-            .map(|value| json::text("id", value))
-            .transpose()?;
-        parameters(&mut object)?;
-        let given = read_inputs(object.required("inputs")?, inputs)?;
-        let wanted = match object.optional("outputs") {
-            None => Vec::new(),
-            Some(value) => read_outputs(value, outputs)?,
+    /// Reads the request for a model with these inputs and outputs.
+    pub(crate) fn parse(
+        request: &InferRequest,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Result<Self, Failure> {
+        let body = &request.body;
+        if request.operation() == Operation::OipGrpcInfer {
+            return grpc::parse(body, inputs, outputs);
+        }
+        let Some(header) = request.header_bytes else {
+            return parse(body, None, inputs, outputs);
         };
-        object.finish()?;
-        let outputs = if wanted.is_empty() {
-            outputs.iter().collect()
+        let header = usize::try_from(header).ok();
+        let Some((json, tail)) = header.and_then(|length| body.split_at_checked(length)) else {
+            return Err(Failure::new(
+                Code::DataMismatch,
+                format!(
+                    "The JSON is said to have more bytes than the body, which has {}.",
+                    body.len()
+                ),
+            ));
+        };
+        if json.is_empty() {
+            lone_tensor(tail, inputs, outputs)
         } else {
-            wanted
-        };
-        Ok(Self {
-            id: id.map(std::borrow::Cow::into_owned),
-            inputs: given,
-            outputs: outputs.into_iter().map(writable).collect::<Result<_, _>>()?,
-        })
+            parse(json, Some(tail), inputs, outputs)
+        }
     }
 }
 
-fn read_inputs(value: &RawValue, specs: &[TensorSpec]) -> Result<Vec<(String, Tensor)>, Failure> {
-    let elements = json::list("inputs", value)?;
-    let mut given: Vec<(String, Tensor)> = Vec::with_capacity(elements.len());
-    for (index, element) in elements.into_iter().enumerate() {
-        let path = format!("inputs[{index}]");
-        let object = Object::nested(path.clone(), element)?;
-        let (name, tensor) = read_input(object, specs)?;
-        if given.iter().any(|(earlier, _)| *earlier == name) {
-            let field = format!("{path}.name");
-            let message = format!("The input `{name}` is given twice.");
-            return Err(Failure::of(Code::DuplicateTensor, field, message));
-        }
-        given.push((name, tensor));
-    }
-    match specs
-        .iter()
-        .find(|spec| !given.iter().any(|(name, _)| spec.name == *name))
-    {
-        None => Ok(given),
-        Some(spec) => Err(Failure::of(
+/// Bytes without a word about them: the data of a model's only input. All outputs are answered in binary.
+fn lone_tensor(bytes: &[u8], inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<Request, Failure> {
+    let [spec] = inputs else {
+        return Err(Failure::of(
             Code::MissingTensor,
             "inputs",
-            format!("The input `{}` is missing.", spec.name),
+            format!(
+                "A body without JSON is the data of a single input, and the model has {} inputs.",
+                inputs.len()
+            ),
+        ));
+    };
+    let shape = fit::implied_shape(spec, bytes.len())?;
+    let tensor = if spec.datatype == Datatype::Bytes {
+        // The one that is there is all of the body.
+        let whole = Tensor::new(shape, vec![bytes.to_vec()]);
+        whole.map_err(|error| {
+            Failure::of(
+                Code::DataMismatch,
+                "inputs",
+                format!("The tensor is wrong: {error}."),
+            )
+        })?
+    } else {
+        binary::tensor("inputs", bytes, spec.datatype, shape)?
+    };
+    Ok(Request {
+        inputs: vec![(spec.name.clone(), tensor)],
+        outputs: outputs.iter().map(|spec| spec.name.clone()).collect(),
+        form: Form::Rest {
+            id: None,
+            binary: vec![true; outputs.len()],
+        },
+    })
+}
+
+fn parse(
+    json: &[u8],
+    tail: Option<&[u8]>,
+    inputs: &[TensorSpec],
+    outputs: &[TensorSpec],
+) -> Result<Request, Failure> {
+    let mut object = Object::body(json)?;
+    let id = object
+        .optional("id")
+        .map(|value| json::text("id", value))
+        .transpose()?;
+    let usually_binary = parameters(&mut object, BINARY_OUTPUTS)?.unwrap_or(false);
+    let given = read_inputs(object.required("inputs")?, tail, inputs)?;
+    let wanted = match object.optional("outputs") {
+        None => Vec::new(),
+        Some(value) => read_outputs(value, usually_binary, outputs)?,
+    };
+    object.finish()?;
+    let wanted = if wanted.is_empty() {
+        outputs.iter().map(|spec| (spec, usually_binary)).collect()
+    } else {
+        wanted
+    };
+    Ok(Request {
+        inputs: given,
+        outputs: wanted
+            .iter()
+            .map(|&(spec, binary)| writable(spec, binary))
+            .collect::<Result<_, _>>()?,
+        form: Form::Rest {
+            id: id.map(std::borrow::Cow::into_owned),
+            binary: wanted.into_iter().map(|(_, binary)| binary).collect(),
+        },
+    })
+}
+
+fn read_inputs(
+    value: &RawValue,
+    mut tail: Option<&[u8]>,
+    specs: &[TensorSpec],
+) -> Result<Vec<(String, Tensor)>, Failure> {
+    let mut given = Inputs::default();
+    for (index, element) in json::list("inputs", value)?.into_iter().enumerate() {
+        let path = format!("inputs[{index}]");
+        let object = Object::nested(path.clone(), element)?;
+        let (spec, tensor) = read_input(object, &mut tail, specs)?;
+        given.add(format!("{path}.name"), &spec.name, tensor)?;
+    }
+    let given = given.complete(specs)?;
+    match tail {
+        None | Some([]) => Ok(given),
+        Some(left) => Err(Failure::of(
+            Code::DataMismatch,
+            "inputs",
+            format!("{} bytes are left after the last input in binary.", left.len()),
         )),
     }
 }
 
-fn read_input(mut object: Object<'_>, specs: &[TensorSpec]) -> Result<(String, Tensor), Failure> {
+fn read_input<'s>(
+    mut object: Object<'_>,
+    tail: &mut Option<&[u8]>,
+    specs: &'s [TensorSpec],
+) -> Result<(&'s TensorSpec, Tensor), Failure> {
     let field = object.path_of("name");
     let name = json::text(&field, object.required("name")?)?;
-    let spec = specs.iter().find(|spec| spec.name == name);
-    let spec = spec.ok_or_else(|| {
-        let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
-        let message = format!("The model has no input `{name}`; it has {}.", known.join(", "));
-        Failure::of(Code::UnknownTensor, field, message)
-    })?;
+    let spec = fit::input(field, &name, specs)?;
     let field = object.path_of("datatype");
-    read_datatype(&field, object.required("datatype")?, spec)?;
+    fit::datatype(&field, &json::text(&field, object.required("datatype")?)?, spec)?;
     let field = object.path_of("shape");
     let shape = read_shape(&field, object.required("shape")?, spec)?;
-    parameters(&mut object)?;
+    let size_field = object.path_of(&format!("parameters.{BINARY_SIZE}"));
+    let size = binary_size(&mut object)?;
     let field = object.path_of("data");
-    let value = object.required("data")?;
-    object.finish()?;
-    let tensor = data::tensor(&field, value, spec.datatype, shape)?;
-    Ok((name.into_owned(), tensor))
+    let tensor = match size {
+        None => {
+            let value = object.required("data")?;
+            object.finish()?;
+            if !has_json_form(spec.datatype) {
+                return Err(without_json_form(&field, spec));
+            }
+            data::tensor(&field, value, spec.datatype, shape)?
+        }
+        Some(size) => {
+            if object.optional("data").is_some() {
+                let message =
+                    format!("`{field}` is there, and `{size_field}` says that the data follows the JSON.");
+                return Err(Failure::of(Code::InvalidValue, field, message));
+            }
+            object.finish()?;
+            let bytes = take(tail, size, &size_field)?;
+            binary::tensor(&size_field, bytes, spec.datatype, shape)?
+        }
+    };
+    Ok((spec, tensor))
 }
 
-fn read_datatype(field: &str, value: &RawValue, spec: &TensorSpec) -> Result<(), Failure> {
-    let text = json::text(field, value)?;
-    let datatype: Datatype = text.parse().map_err(|_| {
-        let message = format!("There is no datatype `{text}`.");
-        Failure::of(Code::InvalidValue, field, message)
-    })?;
-    let name = &spec.name;
-    if datatype != spec.datatype {
-        let message = format!(
-            "The input `{name}` is {}, and {text} was given.",
-            spec.datatype.as_str()
-        );
-        return Err(Failure::of(Code::DatatypeMismatch, field, message));
-    }
-    if !has_json_form(datatype) {
-        let message = format!("The input `{name}` is {text}, which has no JSON form.");
-        return Err(Failure::of(Code::DatatypeWithoutJsonForm, field, message));
-    }
-    Ok(())
+/// The next so many bytes after the JSON.
+fn take<'t>(tail: &mut Option<&'t [u8]>, size: usize, field: &str) -> Result<&'t [u8], Failure> {
+    let Some(rest) = tail else {
+        return Err(Failure::of(
+            Code::InvalidValue,
+            field,
+            format!(
+                "`{field}` names bytes after the JSON, and the request does not say where the JSON ends (header \
+                 `inference-header-content-length`)."
+            ),
+        ));
+    };
+    let Some((bytes, after)) = rest.split_at_checked(size) else {
+        return Err(Failure::of(
+            Code::DataMismatch,
+            field,
+            format!("`{field}` is {size}, and {} bytes are left.", rest.len()),
+        ));
+    };
+    *rest = after;
+    Ok(bytes)
+}
+
+fn without_json_form(field: &str, spec: &TensorSpec) -> Failure {
+    let message = format!(
+        "The input `{}` is {}, which has no JSON form; send it in binary.",
+        spec.name,
+        spec.datatype.as_str()
+    );
+    Failure::of(Code::DatatypeWithoutJsonForm, field, message)
 }
 
 fn read_shape(field: &str, value: &RawValue, spec: &TensorSpec) -> Result<Vec<usize>, Failure> {
     let elements = json::list(field, value)?;
-    if elements.len() > RANK_LIMIT {
-        let message = format!("A tensor has {RANK_LIMIT} dimensions at most.");
-        return Err(Failure::of(Code::InvalidValue, field, message));
+    if elements.len() > fit::RANK_LIMIT {
+        return Err(fit::too_many_dimensions(field));
     }
     let numbered = elements.iter().enumerate();
     let shape = numbered.map(|(index, element)| {
         element.get().parse().map_err(|_| {
             let place = format!("{field}[{index}]");
             match serde_json::from_str::<i64>(element.get()) {
-                Ok(_) => Failure::of(Code::InvalidValue, &place, format!("`{place}` is negative.")),
+                Ok(_) => fit::negative(&place),
                 Err(_) => json::wrong_type(&place, "a whole number"),
             }
         })
     });
     let shape: Vec<usize> = shape.collect::<Result<_, _>>()?;
-    if !spec.fits(&shape) {
-        let declared: Vec<_> = spec
-            .shape
-            .iter()
-            .map(|dimension| dimension.wire().to_string())
-            .collect();
-        let message = format!(
-            "The input `{}` is of shape [{}], where -1 is open, and {shape:?} was given.",
-            spec.name,
-            declared.join(", ")
-        );
-        return Err(Failure::of(Code::ShapeMismatch, field, message));
-    }
+    fit::shape(field, &shape, spec)?;
     Ok(shape)
 }
 
-fn read_outputs<'s>(value: &RawValue, specs: &'s [TensorSpec]) -> Result<Vec<&'s TensorSpec>, Failure> {
-    let mut wanted: Vec<&TensorSpec> = Vec::new();
+/// The outputs that are named, each with whether it is wanted in binary.
+fn read_outputs<'s>(
+    value: &RawValue,
+    usually_binary: bool,
+    specs: &'s [TensorSpec],
+) -> Result<Vec<(&'s TensorSpec, bool)>, Failure> {
+    let mut wanted: Vec<(&TensorSpec, bool)> = Vec::new();
     for (index, element) in json::list("outputs", value)?.into_iter().enumerate() {
         let mut object = Object::nested(format!("outputs[{index}]"), element)?;
         let field = object.path_of("name");
         let name = json::text(&field, object.required("name")?)?;
-        parameters(&mut object)?;
+        let binary = parameters(&mut object, BINARY_OUTPUT)?.unwrap_or(usually_binary);
         object.finish()?;
-        let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-            let message = format!("The model has no output `{name}`.");
-            return Err(Failure::of(Code::UnknownTensor, field, message));
-        };
-        if wanted.iter().any(|earlier| earlier.name == name) {
-            let message = format!("The output `{name}` is asked for twice.");
-            return Err(Failure::of(Code::DuplicateTensor, field, message));
-        }
-        wanted.push(spec);
+        let spec = fit::output(field, &name, wanted.iter().map(|&(spec, _)| spec), specs)?;
+        wanted.push((spec, binary));
     }
     Ok(wanted)
 }
 
-fn writable(spec: &TensorSpec) -> Result<String, Failure> {
-    if has_json_form(spec.datatype) {
+fn writable(spec: &TensorSpec, binary: bool) -> Result<String, Failure> {
+    if binary || has_json_form(spec.datatype) {
         return Ok(spec.name.clone());
     }
     Err(Failure::of(
         Code::OutputNotRepresentable,
         "outputs",
         format!(
-            "The output `{}` is {}, which has no JSON form; name other `outputs`.",
+            "The output `{}` is {}, which has no JSON form; ask for it in binary, or name other `outputs`.",
             spec.name,
             spec.datatype.as_str()
         ),
@@ -205,31 +285,50 @@ const fn has_json_form(datatype: Datatype) -> bool {
     !matches!(datatype, Datatype::Fp16 | Datatype::Bf16)
 }
 
-/// Parameters are accepted, except those that cannot be honored.
-fn parameters(object: &mut Object<'_>) -> Result<(), Failure> {
-    let field = object.path_of("parameters");
-    let Some(value) = object.optional("parameters") else {
-        return Ok(());
+/// How many bytes the input has after the JSON, if its parameters say so.
+fn binary_size(input: &mut Object<'_>) -> Result<Option<usize>, Failure> {
+    let Some(mut parameters) = nested(input)? else {
+        return Ok(None);
     };
-    let mut parameters = Object::nested(field, value)?;
-    for name in BINARY {
-        let field = parameters.path_of(name);
-        if let Some(value) = parameters.optional(name)
-            && !matches!(value.get(), "true" | "false")
-        {
-            return Err(json::wrong_type(&field, "true or false"));
-        }
-    }
-    let unsupported = UNSUPPORTED
+    let field = parameters.path_of(BINARY_SIZE);
+    let size = parameters.optional(BINARY_SIZE).map(|value| {
+        let size = value.get().parse::<usize>();
+        size.map_err(|_| json::wrong_type(&field, "a number of bytes"))
+    });
+    refuse_unsupported(&mut parameters)?;
+    size.transpose()
+}
+
+/// Reads the parameters of the request or of an output, which may have a `switch`. They are accepted, except those that cannot
+/// be honored.
+fn parameters(object: &mut Object<'_>, switch: &str) -> Result<Option<bool>, Failure> {
+    let Some(mut parameters) = nested(object)? else {
+        return Ok(None);
+    };
+    let field = parameters.path_of(switch);
+    let on = match parameters.optional(switch).map(RawValue::get) {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(json::wrong_type(&field, "true or false")),
+    };
+    refuse_unsupported(&mut parameters)?;
+    Ok(on)
+}
+
+fn nested<'a>(object: &mut Object<'a>) -> Result<Option<Object<'a>>, Failure> {
+    let field = object.path_of("parameters");
+    let value = object.optional("parameters");
+    value.map(|value| Object::nested(field, value)).transpose()
+}
+
+fn refuse_unsupported(parameters: &mut Object<'_>) -> Result<(), Failure> {
+    let unsupported = fit::UNSUPPORTED
         .iter()
         .find(|name| parameters.optional(name).is_some());
     match unsupported {
         None => Ok(()),
-        Some(name) => {
-            let field = parameters.path_of(name);
-            let message = format!("`{field}` is not supported: tensors are read and written as JSON.");
-            Err(Failure::of(Code::UnsupportedParameter, field, message))
-        }
+        Some(name) => Err(fit::unsupported(parameters.path_of(name))),
     }
 }
 
@@ -253,7 +352,31 @@ mod tests {
             spec("7", Datatype::Int64, &[]),
         ];
         let outputs = [spec("y", Datatype::Fp32, &[-1]), spec("z", Datatype::Bool, &[-1])];
-        Request::parse(body.as_bytes(), &inputs, &outputs).map_err(|failure| (failure.code, failure.param))
+        read(body, None, &inputs, &outputs).map_err(|failure| (failure.code, failure.param))
+    }
+
+    /// Reads JSON, with `tail` in binary after it.
+    fn read(
+        json: &str,
+        tail: Option<&[u8]>,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Result<Request, Failure> {
+        let request = InferRequest {
+            operation: Operation::OipInfer.into(),
+            body: [json.as_bytes(), tail.unwrap_or_default()].concat().into(),
+            header_bytes: tail.map(|_| json.len() as u64),
+            ..InferRequest::default()
+        };
+        Request::parse(&request, inputs, outputs)
+    }
+
+    /// Whether each output is wanted in binary.
+    fn binary(request: &Request) -> Vec<bool> {
+        match &request.form {
+            Form::Rest { binary, .. } => binary.clone(),
+            Form::Grpc { .. } => unreachable!("it came by REST"),
+        }
     }
 
     const A: &str = r#"{"name":"a","datatype":"FP32","shape":[1,2],"data":[1,2]}"#;
@@ -266,7 +389,11 @@ mod tests {
                 "outputs":[{{"name":"z","parameters":{{"binary_data":false}}}}]}}"#
         );
         let request = parse(&body).expect("it is read");
-        assert_eq!(request.id.as_deref(), Some("r-1"));
+        let form = Form::Rest {
+            id: Some("r-1".to_owned()),
+            binary: vec![false],
+        };
+        assert_eq!(request.form, form);
         assert_eq!(request.outputs, ["z"]);
         assert_eq!(
             request.inputs[0],
@@ -370,8 +497,18 @@ mod tests {
             ),
             (
                 with_a(&A.replace("\"data\"", "\"parameters\":{\"binary_data_size\":8},\"data\"")),
-                Code::UnsupportedParameter,
+                Code::InvalidValue,
+                "inputs[0].data",
+            ),
+            (
+                with_a(&A.replace("\"data\":[1,2]", "\"parameters\":{\"binary_data_size\":8}")),
+                Code::InvalidValue,
                 "inputs[0].parameters.binary_data_size",
+            ),
+            (
+                with_a(&A.replace("\"data\"", "\"parameters\":{\"sequence_id\":8},\"data\"")),
+                Code::UnsupportedParameter,
+                "inputs[0].parameters.sequence_id",
             ),
             (
                 with(r#""outputs":[{"name":"x"}]"#),
@@ -407,29 +544,153 @@ mod tests {
     }
 
     #[test]
-    fn wishes_of_the_triton_client_for_binary_outputs_are_answered_in_json() {
-        for rest in [
-            r#""parameters":{"binary_data_output":true}"#,
-            r#""outputs":[{"name":"y","parameters":{"binary_data":true}},{"name":"z"}]"#,
+    fn outputs_are_binary_where_they_are_wanted_so() {
+        for (rest, expected) in [
+            (r#""parameters":{"binary_data_output":true}"#, [true, true]),
+            (
+                r#""outputs":[{"name":"y","parameters":{"binary_data":true}},{"name":"z"}]"#,
+                [true, false],
+            ),
+            (
+                r#""parameters":{"binary_data_output":true},"outputs":[{"name":"y","parameters":{"binary_data":false}},{"name":"z"}]"#,
+                [false, true],
+            ),
         ] {
             let body = format!(r#"{{"inputs":[{A},{SEVEN}],{rest}}}"#);
-            assert_eq!(parse(&body).expect("it is read").outputs, ["y", "z"], "{rest}");
+            let request = parse(&body).expect("it is read");
+            assert_eq!(request.outputs, ["y", "z"], "{rest}");
+            assert_eq!(binary(&request), expected, "{rest}");
+        }
+    }
+
+    /// An input in binary.
+    fn in_binary(name: &str, datatype: &str, shape: &str, size: usize) -> String {
+        format!(
+            r#"{{"name":"{name}","datatype":"{datatype}","shape":{shape},"parameters":{{"binary_data_size":{size}}}}}"#
+        )
+    }
+
+    #[test]
+    fn inputs_in_binary_follow_in_their_order() {
+        let specs = [
+            spec("h", Datatype::Fp16, &[-1]),
+            spec("t", Datatype::Bytes, &[1]),
+            spec("7", Datatype::Int64, &[]),
+        ];
+        let (t, h) = (
+            in_binary("t", "BYTES", "[1]", 6),
+            in_binary("h", "FP16", "[2]", 4),
+        );
+        let tail = [2, 0, 0, 0, b'h', b'i', 0, 0x3c, 0, 0];
+        let body = format!(r#"{{"inputs":[{t},{SEVEN},{h}]}}"#);
+        let request = read(&body, Some(&tail), &specs, &[]).expect("is read");
+        let names: Vec<_> = request.inputs.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["t", "7", "h"]);
+        let bytes = Tensor::new(vec![1], vec![b"hi".to_vec()]).expect("fits");
+        assert_eq!(request.inputs[0].1, bytes);
+        assert_eq!(request.inputs[2].1.datatype(), Datatype::Fp16);
+        assert_eq!(request.inputs[2].1.shape(), [2]);
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_the_json_are_refused() {
+        let specs = [spec("h", Datatype::Fp16, &[-1])];
+        let one = |shape: &str, size| format!(r#"{{"inputs":[{}]}}"#, in_binary("h", "FP16", shape, size));
+        let size = "inputs[0].parameters.binary_data_size";
+        for (body, tail, code, param) in [
+            (one("[2]", 4), 3, Code::DataMismatch, size),
+            (one("[2]", 4), 5, Code::DataMismatch, "inputs"),
+            (one("[3]", 4), 4, Code::DataMismatch, size),
+            (one("[2]", usize::MAX), 4, Code::DataMismatch, size),
+            (one("[2]", 4).replace(":4}", ":-4}"), 4, Code::InvalidType, size),
+            (
+                one("[2]", 4).replace(":4}", ":\"4\"}"),
+                4,
+                Code::InvalidType,
+                size,
+            ),
+            (
+                one("[2]", 4).replace("\"shape\"", "\"data\":[1,2],\"shape\""),
+                4,
+                Code::InvalidValue,
+                "inputs[0].data",
+            ),
+        ] {
+            let failure = read(&body, Some(&vec![0; tail]), &specs, &[]).expect_err(&body);
+            assert_eq!(
+                (failure.code, failure.param.as_deref()),
+                (code, Some(param)),
+                "{body}"
+            );
+        }
+        let long = InferRequest {
+            operation: Operation::OipInfer.into(),
+            body: one("[2]", 4).into(),
+            header_bytes: Some(1000),
+            ..InferRequest::default()
+        };
+        let failure = Request::parse(&long, &specs, &[]).expect_err("the JSON ends too early");
+        assert_eq!(failure.code, Code::DataMismatch);
+    }
+
+    #[test]
+    fn body_without_json_is_the_only_input() {
+        let outputs = [spec("y", Datatype::Fp32, &[-1])];
+        let lone = |inputs: &[TensorSpec], bytes: &[u8]| read("", Some(bytes), inputs, &outputs);
+        for (declared, bytes, shape) in [
+            (&[-1, 2][..], 8, &[1, 2][..]),
+            (&[-1, 2], 24, &[3, 2]),
+            (&[-1, -1], 12, &[1, 3]),
+            (&[2], 8, &[2]),
+            (&[], 4, &[]),
+        ] {
+            let request = lone(&[spec("x", Datatype::Fp32, declared)], &vec![0; bytes]).expect("is read");
+            assert_eq!(request.inputs[0].1.shape(), shape, "{declared:?}");
+            assert_eq!(binary(&request), [true]);
+        }
+        let text = lone(&[spec("t", Datatype::Bytes, &[-1, 1])], b"all of it").expect("is read");
+        let whole = Tensor::new(vec![1, 1], vec![b"all of it".to_vec()]).expect("fits");
+        assert_eq!(text.inputs[0].1, whole);
+        for (inputs, bytes, code) in [
+            (vec![spec("x", Datatype::Fp32, &[-1, 2])], 12, Code::DataMismatch),
+            (vec![spec("x", Datatype::Fp32, &[-1, 0])], 12, Code::DataMismatch),
+            (vec![spec("t", Datatype::Bytes, &[2])], 12, Code::DataMismatch),
+            (vec![], 0, Code::MissingTensor),
+            (vec![spec("x", Datatype::Fp32, &[1]); 2], 4, Code::MissingTensor),
+        ] {
+            assert_eq!(lone(&inputs, &vec![0; bytes]).expect_err("is refused").code, code);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_end_of_the_json_is_read_or_refused(header in 0u64..200, tail in proptest::collection::vec(proptest::num::u8::ANY, 0..20)) {
+            let specs = [spec("h", Datatype::Fp16, &[-1])];
+            let json = format!(r#"{{"inputs":[{}]}}"#, in_binary("h", "FP16", "[2]", 4));
+            let fits = header == json.len() as u64 && tail.len() == 4;
+            let request = InferRequest {
+                operation: Operation::OipInfer.into(),
+                body: [json.as_bytes(), &tail].concat().into(),
+                header_bytes: Some(header),
+                ..InferRequest::default()
+            };
+            let read = Request::parse(&request, &specs, &[]);
+            // Without JSON all of it is one tensor, if it has an even number of bytes.
+            let lone = header == 0 && (json.len() + tail.len()).is_multiple_of(2);
+            proptest::prop_assert_eq!(read.is_ok(), fits || lone);
         }
     }
 
     #[test]
     fn half_precision_has_no_json_form() {
         let half = [spec("h", Datatype::Fp16, &[1])];
-        let body = br#"{"inputs":[{"name":"h","datatype":"FP16","shape":[1],"data":[1]}]}"#;
-        let failure = Request::parse(body, &half, &[]).expect_err("no JSON form");
+        let body = r#"{"inputs":[{"name":"h","datatype":"FP16","shape":[1],"data":[1]}]}"#;
+        let failure = read(body, None, &half, &[]).expect_err("no JSON form");
         assert_eq!(failure.code, Code::DatatypeWithoutJsonForm);
-        for body in [
-            r#"{"inputs":[]}"#,
-            r#"{"inputs":[],"parameters":{"binary_data_output":true}}"#,
-        ] {
-            let failure = Request::parse(body.as_bytes(), &[], &half).expect_err("no JSON form");
-            assert_eq!(failure.code, Code::OutputNotRepresentable);
-        }
+        let failure = read(r#"{"inputs":[]}"#, None, &[], &half).expect_err("no JSON form");
+        assert_eq!(failure.code, Code::OutputNotRepresentable);
+        let binary = r#"{"inputs":[],"parameters":{"binary_data_output":true}}"#;
+        assert!(read(binary, None, &[], &half).is_ok());
     }
 
     #[test]

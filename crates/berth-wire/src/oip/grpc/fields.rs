@@ -78,12 +78,14 @@ impl<'a> Fields<'a> {
     /// The numbers of a packed list: varints, one after the other.
     pub fn packed(list: &'a [u8]) -> impl Iterator<Item = Result<u64, Malformed>> {
         let mut reader = Self::new(list);
-        std::iter::from_fn(move || (!reader.rest.is_empty()).then(|| reader.varint()))
-            .scan(false, |ended, number| {
+        std::iter::from_fn(move || (!reader.rest.is_empty()).then(|| reader.varint())).scan(
+            false,
+            |ended, number| {
                 let go_on = !*ended;
                 *ended = number.is_err();
                 go_on.then_some(number)
-            })
+            },
+        )
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {
@@ -267,7 +269,10 @@ mod tests {
             (&[0x09, 1, 2][..], Malformed::Truncated),
             (&[0x02, 0][..], Malformed::Key),
             (&[0x0b][..], Malformed::Key),
-            (&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02][..], Malformed::Key),
+            (
+                &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02][..],
+                Malformed::Key,
+            ),
             (&[0x0a, 1, 0xff][..], Malformed::Text),
             (&[0x08, 1][..], Malformed::Key),
         ] {
