@@ -28,6 +28,7 @@ pub use sections::database::Database;
 pub use sections::gate::Gate;
 pub use sections::http::{BodyLimits, Cors, Http, LARGEST_INFERENCE_BODY, Tls};
 pub use sections::mail::{Mail, MailSecurity};
+pub use sections::peers::{PeerTls, Peers};
 pub use sections::redis::Redis;
 pub use sections::sandbox::SandboxMode;
 pub use sections::tasks::Tasks;
@@ -68,6 +69,8 @@ pub struct Config {
     pub tasks: Tasks,
     /// A node that holds models: `berth-worker node`.
     pub worker: Worker,
+    /// How nodes on several machines reach each other.
+    pub peers: Peers,
     /// Logs, which go to the standard error stream.
     pub telemetry: Telemetry,
 }

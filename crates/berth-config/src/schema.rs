@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::Config;
 use crate::sections::{amqp, artifacts, auth, coordination, database, gate, http, mail, redis};
-use crate::sections::{tasks, telemetry, worker};
+use crate::sections::{peers, tasks, telemetry, worker};
 
 /// The JSON schema of the settings file, as it is committed to `docs/berth.schema.json`.
 pub fn schema_document() -> Value {
@@ -39,6 +39,8 @@ pub(crate) fn groups() -> Vec<(&'static str, &'static [&'static str])> {
         ("gate", fields::<gate::Gate>()),
         ("tasks", fields::<tasks::Tasks>()),
         ("worker", fields::<worker::Worker>()),
+        ("peers", fields::<peers::Peers>()),
+        ("peers.tls", fields::<peers::PeerTls>()),
         ("telemetry", fields::<telemetry::Telemetry>()),
     ]
 }

@@ -8,6 +8,7 @@ pub(crate) mod database;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod mail;
+pub(crate) mod peers;
 pub(crate) mod redis;
 pub(crate) mod sandbox;
 pub(crate) mod tasks;
@@ -25,7 +26,7 @@ pub(crate) trait Section {
 
 /// Settles every section for one process.
 pub(crate) fn settle(config: &mut Config, process: Process, origins: &Origins, problems: &mut Vec<Problem>) {
-    let mut sections: [(&str, &mut dyn Section); 12] = [
+    let mut sections: [(&str, &mut dyn Section); 13] = [
         ("http", &mut config.http),
         ("database", &mut config.database),
         ("redis", &mut config.redis),
@@ -37,6 +38,7 @@ pub(crate) fn settle(config: &mut Config, process: Process, origins: &Origins, p
         ("gate", &mut config.gate),
         ("tasks", &mut config.tasks),
         ("worker", &mut config.worker),
+        ("peers", &mut config.peers),
         ("telemetry", &mut config.telemetry),
     ];
     for (name, section) in &mut sections {

@@ -14,7 +14,13 @@ pub struct WorkerRecord {
     pub id: WorkerId,
     /// Where its control service answers: `unix:` and the path of a socket.
     pub control_address: String,
-    /// The machine it runs on.
+    /// The machine on which its sockets are, by an id that lasts until the machine is started anew.
+    #[serde(default)]
+    pub machine: Option<String>,
+    /// `host:port` by which it is reached from other machines.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// What that machine is called.
     pub hostname: String,
     /// What it can compute on.
     pub devices: Vec<Device>,

@@ -37,6 +37,8 @@ impl Scene {
         WorkerRecord {
             id: WorkerId::new(&self.clock, &self.random),
             control_address: "unix:/run/berth/worker.sock".to_owned(),
+            machine: None,
+            endpoint: None,
             hostname: "node-1".to_owned(),
             devices: vec![Device {
                 kind: "cpu".to_owned(),

@@ -1,11 +1,13 @@
 //! Calling a model: from a name and a body to the runner's answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_domain::access::KeyIdentity;
-use berth_domain::clock::Clock;
+use berth_domain::clock::{Clock, Timestamp};
 use berth_domain::manifest::Manifest;
 use berth_protocol::runner::{InferRequest, InferResponse};
+use berth_store::callables::{Callable, CallableVersion};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
@@ -13,6 +15,7 @@ pub use berth_protocol::runner::{Failure, FailureKind, Operation, Units};
 
 use crate::routing::{self, Absence, Router, Target};
 use crate::runner_client;
+use crate::statistics::{self, Statistics};
 
 /// What a caller wants.
 #[derive(Debug, Clone)]
@@ -98,16 +101,31 @@ pub struct Description {
     pub absence: Option<Absence>,
 }
 
+/// How the calls of one version went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The model, as callers name it.
+    pub model: String,
+    /// The number of the version.
+    pub version: u32,
+    /// What was counted.
+    pub counts: statistics::Counts,
+}
+
 /// Calls models through a [`Router`]. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Inference {
     router: Router,
+    statistics: Arc<Statistics>,
 }
 
 impl Inference {
     /// Calls through `router`.
     pub fn new(router: Router) -> Self {
-        Self { router }
+        Self {
+            router,
+            statistics: Arc::default(),
+        }
     }
 
     /// The router below.
@@ -118,12 +136,31 @@ impl Inference {
     /// Runs `call` for `key`. A replica that cannot be reached is passed over for another, because the request has surely
     /// not started there; after that nothing is tried again. Dropping the future cancels the work in the runner.
     pub async fn infer(&self, clock: &dyn Clock, key: &KeyIdentity, call: Call<'_>) -> Result<Answer, Error> {
-        use berth_transport::Error::{Address, Lost, Protocol, Unreachable};
         let deadline = clock.now() + call.timeout;
         // Finding the way counts: it may have to ask a database that is slow.
         let begun = Instant::now();
         let target = timeout(call.timeout, self.router.resolve(key, call.model, call.version)).await;
         let target = target.map_err(|_| Error::Deadline)??;
+        let place = statistics::Place {
+            caller: key.project,
+            deployment: target.callable().deployment,
+            version: target.version().version,
+        };
+        let outcome = self.run(key, &target, call, (begun, deadline)).await;
+        self.statistics
+            .note(place, clock.now(), begun.elapsed(), &outcome);
+        outcome
+    }
+
+    /// The same where it is known what the name leads to, since when, and until when the answer is wanted.
+    async fn run(
+        &self,
+        key: &KeyIdentity,
+        target: &Target,
+        call: Call<'_>,
+        (begun, deadline): (Instant, Timestamp),
+    ) -> Result<Answer, Error> {
+        use berth_transport::Error::{Lost, Protocol, Unreachable};
         let request = InferRequest {
             request_id: call.request_id.to_owned(),
             organization: key.organization.to_string(),
@@ -140,14 +177,14 @@ impl Inference {
         loop {
             let route = self
                 .router
-                .choose(&target, &tried)
-                .map_err(|absence| Error::NotReady(for_caller(key, &target, absence)))?;
+                .choose(target, &tried)
+                .map_err(|absence| Error::NotReady(for_caller(key, target, absence)))?;
             let left = call.timeout.saturating_sub(begun.elapsed());
             match route.connection().infer(request.clone(), left).await {
                 Ok(response) => return answer(response),
                 Err(runner_client::Error::Deadline) => return Err(Error::Deadline),
                 Err(runner_client::Error::Transport(error)) => match error {
-                    Unreachable(_) | Address(_) => {
+                    Unreachable(_) => {
                         tracing::warn!(%error, replica.id = %route.replica(), "replica is passed over");
                         route.avoid();
                         tried.push(route.replica());
@@ -159,6 +196,49 @@ impl Inference {
                     Protocol(_) => return Err(Error::Protocol(error)),
                 },
             }
+        }
+    }
+
+    /// How every version went that `key` can call: of `model`, with `version` of that one, or of all models. Counts the calls
+    /// of the key's project in this process.
+    pub async fn statistics(
+        &self,
+        key: &KeyIdentity,
+        model: Option<(&str, Option<u32>)>,
+    ) -> Result<Vec<Standing>, Error> {
+        let Some((model, number)) = model else {
+            let callables = self.router.callables(key).await?;
+            let all = callables.iter().flat_map(|callable| {
+                let versions = callable.versions.iter();
+                versions.map(|version| self.count(key, callable.name.as_str(), callable, version))
+            });
+            return Ok(all.collect());
+        };
+        let target = self.router.resolve(key, model, number).await?;
+        let callable = target.callable();
+        let number = number.or_else(|| model.contains('@').then_some(target.version().number));
+        let versions = callable.versions.iter();
+        let wanted = versions.filter(|version| number.is_none_or(|number| version.number == number));
+        Ok(wanted
+            .map(|version| self.count(key, model, callable, version))
+            .collect())
+    }
+
+    fn count(
+        &self,
+        key: &KeyIdentity,
+        name: &str,
+        callable: &Callable,
+        version: &CallableVersion,
+    ) -> Standing {
+        Standing {
+            model: name.to_owned(),
+            version: version.number,
+            counts: self.statistics.of(statistics::Place {
+                caller: key.project,
+                deployment: callable.deployment,
+                version: version.version,
+            }),
         }
     }
 

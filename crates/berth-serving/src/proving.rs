@@ -13,11 +13,12 @@ use berth_protocol::worker::worker_client::WorkerClient;
 use berth_protocol::worker::{File, ProveVersionRequest, ProveVersionResponse};
 use berth_store::system::versions::{FruitlessProof, NoVerdict, Outcome};
 use berth_store::versions::{Measured, Version};
+use berth_transport::Peers;
+use hyper_util::rt::TokioIo;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-/// How long connecting to a worker of this machine may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::location;
 
 /// How much longer than the worker's own limit its answer is waited for.
 const GRACE: Duration = Duration::from_secs(10);
@@ -77,13 +78,18 @@ impl Error {
 #[derive(Debug, Clone)]
 pub struct Prover {
     fleet: Fleet,
+    peers: Peers,
     timeout: Duration,
 }
 
 impl Prover {
     /// A prover that gives a worker `timeout` for one version.
-    pub fn new(fleet: Fleet, timeout: Duration) -> Self {
-        Self { fleet, timeout }
+    pub fn new(fleet: Fleet, peers: Peers, timeout: Duration) -> Self {
+        Self {
+            fleet,
+            peers,
+            timeout,
+        }
     }
 
     /// How long a worker is given for one version.
@@ -157,7 +163,7 @@ impl Prover {
     }
 
     async fn ask(&self, worker: &WorkerRecord, request: ProveVersionRequest) -> Result<Outcome, Error> {
-        let mut client = connect(worker).await.map_err(Error::Unreachable)?;
+        let mut client = self.connect(worker).await.map_err(Error::Unreachable)?;
         tracing::debug!(
             version.id = %request.version,
             organization.id = %request.organization,
@@ -174,7 +180,25 @@ impl Prover {
             }),
         }
     }
+
+    async fn connect(
+        &self,
+        worker: &WorkerRecord,
+    ) -> Result<WorkerClient<tonic::transport::Channel>, tonic::transport::Error> {
+        let (peers, location) = (self.peers.clone(), location::of_control(worker));
+        let connector = tower::service_fn(move |_| {
+            let (peers, location) = (peers.clone(), location.clone());
+            async move { peers.connect(&location).await.map(TokioIo::new) }
+        });
+        let endpoint = Endpoint::from_static(CONTROL_HOST);
+        Ok(WorkerClient::new(
+            endpoint.connect_with_connector(connector).await?,
+        ))
+    }
 }
+
+/// HTTP/2 names a host, and the control service is asked by none.
+const CONTROL_HOST: &str = "http://control";
 
 /// What an answer without a verdict means.
 fn without_verdict(worker: WorkerId, status: Status) -> Error {
@@ -187,15 +211,6 @@ fn without_verdict(worker: WorkerId, status: Status) -> Error {
         _ => NoVerdict::Refused,
     };
     Error::NoVerdict { worker, end, status }
-}
-
-async fn connect(
-    worker: &WorkerRecord,
-) -> Result<WorkerClient<tonic::transport::Channel>, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(worker.control_address.clone())?;
-    Ok(WorkerClient::new(
-        endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await?,
-    ))
 }
 
 fn file(file: &ModelFile) -> File {

@@ -4,7 +4,6 @@ mod dice;
 mod directory;
 mod table;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use berth_domain::name::Handle;
 use berth_domain::random::Random;
 use berth_store::Store;
 use berth_store::callables::{Callable, CallableVersion};
+use berth_transport::Peers;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -94,13 +94,13 @@ struct Shared {
 
 impl Router {
     /// A router that knows nothing yet; [`Router::run`] keeps it up to date.
-    pub fn new(store: Store, fleet: Fleet, random: &dyn Random) -> Self {
+    pub fn new(store: Store, fleet: Fleet, peers: Peers, random: &dyn Random) -> Self {
         Self {
             shared: Arc::new(Shared {
                 store,
                 fleet,
                 directories: Directories::new(),
-                table: ArcSwap::from_pointee(Table::empty()),
+                table: ArcSwap::from_pointee(Table::empty(peers)),
                 dice: Dice::new(random),
                 applied: Mutex::default(),
             }),
@@ -171,6 +171,18 @@ impl Router {
     /// How a version stands on the workers, as far as is known here.
     pub fn standing(&self, version: VersionId) -> Standing {
         self.shared.table.load().standing(version)
+    }
+
+    /// Everything that `key` can call, by name.
+    pub async fn callables(&self, key: &KeyIdentity) -> Result<Vec<Arc<Callable>>, Error> {
+        let directory = self.directory(key).await?;
+        let mut callables: Vec<_> = directory
+            .iter()
+            .filter(|callable| key.admits_model(callable.name.as_str()))
+            .map(Arc::clone)
+            .collect();
+        callables.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(callables)
     }
 
     /// What `key` can call, by name.
@@ -289,13 +301,8 @@ impl Router {
     async fn renew_table(&self) {
         let (workers, replicas) = tokio::join!(self.shared.fleet.workers(), self.shared.fleet.replicas());
         match (workers, replicas) {
-            (Ok(workers), Ok(mut replicas)) => {
-                // A worker whose lease has ended is not asked, even if what it said of its replicas lives a moment longer.
-                let alive: BTreeSet<_> = workers.iter().map(|worker| worker.id).collect();
-                replicas.retain(|replica| alive.contains(&replica.worker));
-                self.shared
-                    .table
-                    .rcu(|table| table.renewed(alive.len(), replicas.clone()));
+            (Ok(workers), Ok(replicas)) => {
+                self.shared.table.rcu(|table| table.renewed(&workers, &replicas));
             }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, source = ?std::error::Error::source(&error), "routes are used as they were last read");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use berth_protocol::runner::{InferRequest, InferResponse};
-use berth_transport::RunnerClient;
+use berth_transport::{Location, Peers, RunnerClient};
 
 /// Why a runner gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +21,9 @@ pub enum Error {
 pub struct RunnerConnection(RunnerClient);
 
 impl RunnerConnection {
-    /// The way to `address` (`unix:` and a path).
-    pub fn new(address: &str) -> Self {
-        Self(RunnerClient::new(address))
+    /// The way to `location`.
+    pub fn new(peers: Peers, location: Location) -> Self {
+        Self(RunnerClient::new(peers, location))
     }
 
     /// Runs one request, for at most `timeout`. Dropping the future cancels the request in the runner. Needs a running Tokio

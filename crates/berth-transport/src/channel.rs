@@ -1,20 +1,14 @@
 //! The way to one server: connections that are made when first used, and made again when they were lost.
 
-use std::path::PathBuf;
+use std::mem;
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::Duration;
-use std::{io, mem};
 
 use bytes::Bytes;
-use tokio::net::UnixStream;
 use tokio::runtime::{self, Handle};
-use tokio::time::timeout;
 
 use crate::connection::{Connection, Reply};
 use crate::error::Error;
-
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::peers::{Location, Peers};
 
 /// A larger body travels on a connection of its own.
 const SHARED_BYTES: usize = 64 << 10;
@@ -26,27 +20,19 @@ const SPARE_CONNECTIONS: usize = 8;
 /// comes in on the thread that waits for it, where a shared connection would wake another thread on each way.
 #[derive(Debug)]
 pub struct Channel {
-    address: Address,
+    peers: Peers,
+    location: Location,
     // As many as the process has threads that serve, so looking through them is the fastest.
     shared: RwLock<Vec<(runtime::Id, Connection)>>,
     spare: Mutex<Vec<(runtime::Id, Connection)>>,
 }
 
-#[derive(Debug)]
-enum Address {
-    Unix(PathBuf),
-    Unusable(String),
-}
-
 impl Channel {
-    /// The way to `address` (`unix:` and a path). Nothing is connected yet.
-    pub fn new(address: &str) -> Self {
-        let address = match address.strip_prefix("unix:") {
-            Some(path) => Address::Unix(PathBuf::from(path)),
-            None => Address::Unusable(address.to_owned()),
-        };
+    /// The way to `location`. Nothing is connected yet.
+    pub fn new(peers: Peers, location: Location) -> Self {
         Self {
-            address,
+            peers,
+            location,
             shared: RwLock::default(),
             spare: Mutex::default(),
         }
@@ -111,15 +97,8 @@ impl Channel {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let path = match &self.address {
-            Address::Unix(path) => path,
-            Address::Unusable(address) => return Err(Error::Address(address.clone())),
-        };
-        let connected = timeout(CONNECT_TIMEOUT, UnixStream::connect(path)).await;
-        let stream = connected
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(Error::Unreachable)?;
-        let (reading, writing) = stream.into_split();
+        let stream = self.peers.connect(&self.location).await;
+        let (reading, writing) = tokio::io::split(stream.map_err(Error::Unreachable)?);
         Ok(Connection::start(reading, writing))
     }
 }

@@ -5,9 +5,6 @@ use std::io;
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is not one that can be called.
-    #[error("`{0}` is no address of a runner")]
-    Address(String),
     /// No connection, or the server takes nothing new: the call has surely not begun, so another may be asked.
     #[error("the runner cannot be reached")]
     Unreachable(#[source] io::Error),

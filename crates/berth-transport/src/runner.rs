@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::channel::Channel;
 use crate::connection::Reply;
 use crate::error::Error;
+use crate::peers::{Location, Peers};
 use crate::server::{Service, serve};
 
 const INFER: u8 = 1;
@@ -38,10 +39,10 @@ pub struct RunnerClient {
 }
 
 impl RunnerClient {
-    /// A client of the runner at `address` (`unix:` and a path). Nothing is connected yet.
-    pub fn new(address: &str) -> Self {
+    /// A client of the runner at `location`. Nothing is connected yet.
+    pub fn new(peers: Peers, location: Location) -> Self {
         Self {
-            channel: Channel::new(address),
+            channel: Channel::new(peers, location),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod board;
 mod control;
+mod door;
 mod membership;
 mod options;
 mod probes;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
 use self::control::Control;
+use self::door::Door;
 use self::membership::Membership;
 use self::replica::Keeper;
 use self::replicas::Replicas;
@@ -98,7 +100,17 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     });
     let proof_timeout = config.worker.proof_timeout.get();
     let control = Control::new(launcher, cache, board.clone(), Arc::clone(&clock), proof_timeout);
-    let record = options::worker_record(config, id, &report, sockets.control_address(), clock.now());
+    let mut record = options::worker_record(config, id, &report, sockets.control_address(), clock.now());
+    let door = match config.peers.listen {
+        None => None,
+        Some(address) => {
+            let peers = options::peers(config)?;
+            let door = Door::open(address, peers, board.clone(), sockets.control_address()).await;
+            let door = door.with_context(|| format!("`{address}` cannot be listened on"))?;
+            record.endpoint = Some(options::endpoint(config, door.address()?));
+            Some(door)
+        }
+    };
     tracing::info!(worker.id = %id, library = %report.library_version, sandbox = %report.sandbox, "joining the fleet");
 
     let leaving = CancellationToken::new();
@@ -107,6 +119,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     probes::listen(config, &metrics, coordination, store, gone.clone()).await?;
     tokio::spawn(probes::watch(board.clone(), metrics, gone.clone()));
     let serving = tokio::spawn(control.serve(sockets.listen()?, gone.clone()));
+    if let Some(door) = door {
+        tracing::info!(address = record.endpoint, "peers on other machines are let in");
+        tokio::spawn(door.run(gone.clone()));
+    }
     let membership = Membership::new(fleet.clone(), record, board.clone(), config.worker.lease.get());
     let membership = tokio::spawn(membership.run(leaving.clone(), gone.clone()));
     let replicas = Replicas::new(fleet.clone(), id, keeper);

@@ -13,6 +13,7 @@ use berth_jobs::model_check::ModelChecks;
 use berth_jobs::relay::{self, Relay};
 use berth_queue::{Delivery, Handler as _, Message, Outcome, Queue};
 use berth_serving::proving::Prover;
+use berth_serving::transport::Peers;
 use berth_store::versions::{Measured, Version};
 use berth_test_support::worker::{ProveVersionResponse, Status, TestWorker};
 use berth_test_support::{TestBroker, wait_until};
@@ -28,7 +29,7 @@ const PROOF: Duration = Duration::from_secs(20);
 fn checks(house: &House) -> ModelChecks {
     ModelChecks::new(
         house.store.clone(),
-        Prover::new(house.fleet(), PROOF),
+        Prover::new(house.fleet(), Peers::here(), PROOF),
         Arc::new(house.clock.clone()),
         Arc::new(SystemRandom),
     )
@@ -52,9 +53,13 @@ async fn announce(house: &House, address: &str, draining: bool) {
     let worker = WorkerRecord {
         id: WorkerId::new(&house.clock, &SystemRandom),
         control_address: address.to_owned(),
+        machine: None,
+        endpoint: None,
         hostname: "node-1".to_owned(),
         devices: vec![],
         memory_bytes: 1 << 33,
+        providers: vec![],
+        labels: std::collections::BTreeMap::new(),
         library_version: "1.32.0".to_owned(),
         protocol: 1,
         draining,

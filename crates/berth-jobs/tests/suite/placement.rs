@@ -70,6 +70,8 @@ async fn worker(house: &House, draining: bool) -> WorkerId {
     let worker = WorkerRecord {
         id: WorkerId::new(&house.clock, &SystemRandom),
         control_address: "unix:/run/berth/worker.sock".to_owned(),
+        machine: None,
+        endpoint: None,
         hostname: "node-1".to_owned(),
         devices: vec![],
         memory_bytes: 1 << 30,

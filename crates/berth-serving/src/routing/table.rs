@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use berth_coordination::records::{ReplicaRecord, ReplicaState};
+use berth_coordination::records::{ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_domain::deployment::State;
-use berth_domain::id::{ReplicaId, VersionId};
+use berth_domain::id::{ReplicaId, VersionId, WorkerId};
+use berth_transport::{Location, Peers};
 use tokio::time::Instant;
 
 use super::dice::Dice;
+use crate::location;
 use crate::runner_client::RunnerConnection;
 
 /// How long a replica that refused or dropped a connection is passed over while another can be had.
@@ -20,7 +22,7 @@ const AVOIDED_FOR: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Route {
     replica: ReplicaId,
-    address: String,
+    location: Location,
     connection: RunnerConnection,
     outstanding: AtomicUsize,
     /// Milliseconds from the table's epoch until which the replica is avoided.
@@ -143,21 +145,24 @@ pub(super) struct Table {
     versions: HashMap<VersionId, Replicas>,
     /// How many workers there are.
     workers: usize,
+    peers: Peers,
     epoch: Instant,
 }
 
 impl Table {
     /// A table of nothing.
-    pub(super) fn empty() -> Self {
+    pub(super) fn empty(peers: Peers) -> Self {
         Self {
             versions: HashMap::new(),
             workers: 0,
+            peers,
             epoch: Instant::now(),
         }
     }
 
-    /// The table of `records` on so many `workers`. Routes that `self` has already are carried over with their connections and counts.
-    pub(super) fn renewed(&self, workers: usize, records: Vec<ReplicaRecord>) -> Self {
+    /// The table of `records` on `workers`: what others hold is not asked, even if what they said of it lives a moment longer.
+    /// Routes that `self` has already are carried over with their connections and counts.
+    pub(super) fn renewed(&self, workers: &[WorkerRecord], records: &[ReplicaRecord]) -> Self {
         let known: HashMap<ReplicaId, &Arc<Route>> = self
             .versions
             .values()
@@ -165,37 +170,43 @@ impl Table {
             .map(|route| (route.replica, route))
             .collect();
         let mut versions: HashMap<VersionId, Replicas> = HashMap::new();
+        let alive: HashMap<WorkerId, &WorkerRecord> =
+            workers.iter().map(|worker| (worker.id, worker)).collect();
         for record in records {
+            let Some(worker) = alive.get(&record.worker) else {
+                continue;
+            };
             let replicas = versions.entry(record.version).or_default();
             replicas.load_ms = replicas.load_ms.max(record.load_ms);
-            match (record.state, record.address) {
-                (ReplicaState::Ready, Some(address)) => {
+            match (&record.state, location::of_runner(worker, record)) {
+                (ReplicaState::Ready, Some(location)) => {
                     let route = match known.get(&record.id) {
-                        Some(route) if route.address == address => Arc::clone(route),
-                        _ => self.route(record.id, address),
+                        Some(route) if route.location == location => Arc::clone(route),
+                        _ => self.route(record.id, location),
                     };
                     replicas.ready.push(route);
                 }
                 (ReplicaState::Fetching | ReplicaState::Loading, _) => {
                     replicas.coming += 1;
-                    replicas.trouble = record.trouble.or_else(|| replicas.trouble.take());
+                    replicas.trouble = record.trouble.clone().or_else(|| replicas.trouble.take());
                 }
-                (ReplicaState::Failed { reason }, _) => replicas.failure = Some(reason),
+                (ReplicaState::Failed { reason }, _) => replicas.failure = Some(reason.clone()),
                 (ReplicaState::Draining | ReplicaState::Ready, _) => {}
             }
         }
         Self {
             versions,
-            workers,
+            workers: workers.len(),
+            peers: self.peers.clone(),
             epoch: self.epoch,
         }
     }
 
-    fn route(&self, replica: ReplicaId, address: String) -> Arc<Route> {
+    fn route(&self, replica: ReplicaId, location: Location) -> Arc<Route> {
         Arc::new(Route {
             replica,
-            connection: RunnerConnection::new(&address),
-            address,
+            connection: RunnerConnection::new(self.peers.clone(), location.clone()),
+            location,
             outstanding: AtomicUsize::new(0),
             avoided_until_ms: AtomicU64::new(0),
             epoch: self.epoch,
@@ -278,7 +289,8 @@ fn absence(replicas: Option<&Replicas>) -> Absence {
 
 #[cfg(test)]
 mod tests {
-    use berth_domain::id::{OrganizationId, WorkerId};
+    use berth_domain::clock::Timestamp;
+    use berth_domain::id::OrganizationId;
     use berth_domain::random::SeededRandom;
     use uuid::Uuid;
 
@@ -300,6 +312,30 @@ mod tests {
         }
     }
 
+    /// As many workers, numbered from one.
+    fn workers(count: usize) -> Vec<WorkerRecord> {
+        let worker = |number: usize| WorkerRecord {
+            id: WorkerId::from_uuid(Uuid::from_u128(number as u128)),
+            control_address: String::new(),
+            machine: None,
+            endpoint: None,
+            hostname: String::new(),
+            devices: Vec::new(),
+            memory_bytes: 0,
+            providers: vec![],
+            labels: std::collections::BTreeMap::new(),
+            library_version: String::new(),
+            protocol: 1,
+            draining: false,
+            started_at: Timestamp::UNIX_EPOCH,
+        };
+        (1..=count).map(worker).collect()
+    }
+
+    fn renewed(table: &Table, count: usize, records: Vec<ReplicaRecord>) -> Table {
+        table.renewed(&workers(count), &records)
+    }
+
     fn version() -> VersionId {
         VersionId::from_uuid(Uuid::from_u128(9))
     }
@@ -310,7 +346,8 @@ mod tests {
 
     #[tokio::test]
     async fn less_busy_replica_is_taken() {
-        let table = Table::empty().renewed(
+        let table = renewed(
+            &Table::empty(Peers::here()),
             1,
             vec![record(1, ReplicaState::Ready), record(2, ReplicaState::Ready)],
         );
@@ -327,9 +364,14 @@ mod tests {
 
     #[tokio::test]
     async fn counts_and_connections_survive_a_renewal() {
-        let table = Table::empty().renewed(1, vec![record(1, ReplicaState::Ready)]);
+        let table = renewed(
+            &Table::empty(Peers::here()),
+            1,
+            vec![record(1, ReplicaState::Ready)],
+        );
         let held = table.choose(version(), &[], &dice()).expect("a replica");
-        let table = table.renewed(
+        let table = renewed(
+            &table,
             1,
             vec![record(1, ReplicaState::Ready), record(2, ReplicaState::Ready)],
         );
@@ -339,7 +381,8 @@ mod tests {
 
     #[tokio::test]
     async fn replica_that_failed_is_avoided_while_another_can_be_had() {
-        let table = Table::empty().renewed(
+        let table = renewed(
+            &Table::empty(Peers::here()),
             1,
             vec![record(1, ReplicaState::Ready), record(2, ReplicaState::Ready)],
         );
@@ -354,8 +397,18 @@ mod tests {
                 failed_id
             );
         }
-        let table = table.renewed(1, vec![record(1, ReplicaState::Ready)]);
+        let table = renewed(&table, 1, vec![record(1, ReplicaState::Ready)]);
         assert!(table.choose(version(), &[], &dice).is_ok());
+    }
+
+    #[tokio::test]
+    async fn replica_of_a_worker_that_is_gone_is_not_asked() {
+        let table = renewed(
+            &Table::empty(Peers::here()),
+            0,
+            vec![record(1, ReplicaState::Ready)],
+        );
+        assert!(table.choose(version(), &[], &dice()).is_err());
     }
 
     fn failed(reason: &str) -> ReplicaState {
@@ -368,7 +421,11 @@ mod tests {
     async fn absence_tells_when_to_come_back_while_one_is_coming() {
         let mut loading = record(1, ReplicaState::Loading);
         loading.trouble = Some("it was killed".to_owned());
-        let table = Table::empty().renewed(1, vec![loading, record(2, failed("out of memory"))]);
+        let table = renewed(
+            &Table::empty(Peers::here()),
+            1,
+            vec![loading, record(2, failed("out of memory"))],
+        );
         let absence = table
             .choose(version(), &[], &dice())
             .expect_err("nothing is ready");
@@ -389,7 +446,11 @@ mod tests {
 
     #[tokio::test]
     async fn absence_tells_what_went_wrong_when_all_have_failed() {
-        let table = Table::empty().renewed(1, vec![record(1, failed("out of memory"))]);
+        let table = renewed(
+            &Table::empty(Peers::here()),
+            1,
+            vec![record(1, failed("out of memory"))],
+        );
         let absence = table
             .choose(version(), &[], &dice())
             .expect_err("nothing is ready");
@@ -397,13 +458,18 @@ mod tests {
         assert_eq!(absence, Absence::Failed { reason });
         assert_eq!(absence.without_reasons(), Absence::Failed { reason: None });
         // One that answers makes good for one that failed.
-        let table = table.renewed(1, vec![record(1, failed("no")), record(2, ReplicaState::Ready)]);
+        let table = renewed(
+            &table,
+            1,
+            vec![record(1, failed("no")), record(2, ReplicaState::Ready)],
+        );
         assert_eq!(table.absence(version()), None);
     }
 
     #[tokio::test]
     async fn standing_is_the_best_of_the_replicas() {
-        let standing = |workers, records| Table::empty().renewed(workers, records).standing(version());
+        let standing =
+            |workers, records| renewed(&Table::empty(Peers::here()), workers, records).standing(version());
         let state = |workers, records| standing(workers, records).state;
         assert_eq!(
             state(2, vec![record(1, failed("no")), record(2, ReplicaState::Ready)]),

@@ -65,6 +65,12 @@ impl Board {
         entries.values().map(|entry| entry.record.clone()).collect()
     }
 
+    /// Where the runner of this replica answers, while it does.
+    pub(super) fn address(&self, replica: ReplicaId) -> Option<String> {
+        let entries = self.entries.borrow();
+        entries.get(&replica)?.record.address.clone()
+    }
+
     /// Whether this replica answers.
     pub(super) fn is_ready(&self, replica: ReplicaId) -> bool {
         let entries = self.entries.borrow();

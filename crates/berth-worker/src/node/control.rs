@@ -18,7 +18,7 @@ use berth_protocol::worker::worker_server::{Worker, WorkerServer};
 use berth_protocol::worker::{
     File, ProveVersionRequest, ProveVersionResponse, Replica, StatusRequest, StatusResponse,
 };
-use berth_transport::RunnerClient;
+use berth_transport::{Location, Peers, RunnerClient};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -242,7 +242,10 @@ async fn wait(running: &mut Running) -> String {
 }
 
 async fn ask(address: String) -> Result<ProveResponse, Status> {
-    let answered = RunnerClient::new(&address).prove().await;
+    let socket = address.strip_prefix("unix:").unwrap_or(&address);
+    let answered = RunnerClient::new(Peers::here(), Location::here(socket))
+        .prove()
+        .await;
     answered.map_err(|error| unavailable("the runner gave no answer", error))
 }
 

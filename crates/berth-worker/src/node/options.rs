@@ -1,5 +1,6 @@
 //! From settings to what each part takes.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use berth_coordination::records::{Device, WorkerRecord};
 use berth_domain::clock::Timestamp;
 use berth_domain::id::WorkerId;
 use berth_telemetry::logging;
+use berth_transport::{Peers, Security, TlsFiles};
 
 use super::replica::Waits;
 use crate::doctor::Report;
@@ -98,6 +100,33 @@ pub(super) fn launcher(config: &Config, report: &Report, program: PathBuf, socke
     }
 }
 
+/// How other machines' callers are known.
+pub(super) fn peers(config: &Config) -> anyhow::Result<Peers> {
+    let security = match (&config.peers.tls, &config.peers.secret) {
+        (Some(tls), _) => {
+            let file = |file: &Option<PathBuf>| file.clone().context("a file of `peers.tls` is not named");
+            Some(Security::Tls(TlsFiles {
+                authority_file: file(&tls.authority_file)?,
+                certificate_file: file(&tls.certificate_file)?,
+                key_file: file(&tls.key_file)?,
+                server_name: tls.server_name.clone(),
+            }))
+        }
+        (None, Some(secret)) => Some(Security::Secret(secret.clone())),
+        (None, None) => None,
+    };
+    Peers::new(security, config.peers.local_sockets).context("the certificates of `peers.tls` cannot be used")
+}
+
+/// How other machines reach this node, which listens at `listening`.
+pub(super) fn endpoint(config: &Config, listening: SocketAddr) -> String {
+    config
+        .peers
+        .address
+        .clone()
+        .unwrap_or_else(|| format!("{}:{}", machine::hostname(), listening.port()))
+}
+
 /// How long runners that end are waited for.
 pub(super) fn waits(config: &Config) -> Waits {
     Waits {
@@ -118,6 +147,8 @@ pub(super) fn worker_record(
     WorkerRecord {
         id,
         control_address,
+        machine: berth_transport::this_machine(),
+        endpoint: None,
         hostname: worker.name.clone().unwrap_or_else(|| report.hostname.clone()),
         devices: vec![Device {
             kind: "cpu".to_owned(),
@@ -125,6 +156,8 @@ pub(super) fn worker_record(
             memory_bytes: report.memory_bytes,
         }],
         memory_bytes: budget(config, report),
+        providers: vec!["cpu".to_owned()],
+        labels: std::collections::BTreeMap::new(),
         library_version: report.library_version.clone(),
         protocol: berth_protocol::PROTOCOL_VERSION,
         draining: false,

@@ -15,7 +15,7 @@ use berth_domain::id::{OrganizationId, VersionId};
 use berth_domain::random::SystemRandom;
 use berth_protocol::worker::worker_client::WorkerClient;
 use berth_test_support::{Process, wait_for};
-use berth_transport::RunnerClient;
+use berth_transport::{Location, Peers, RunnerClient};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
@@ -103,6 +103,9 @@ impl Site {
             manifest: model.manifest.clone(),
             files: model.files(),
             threads: None,
+            batching: berth_domain::deployment::Batching::default(),
+            device: berth_domain::deployment::DeviceKind::Any,
+            own_runner: false,
             generation: 1,
         }
     }
@@ -142,7 +145,9 @@ pub(crate) async fn channel(address: &str) -> Channel {
 }
 
 pub(crate) fn runner(replica: &ReplicaRecord) -> RunnerClient {
-    RunnerClient::new(replica.address.as_deref().expect("an address"))
+    let address = replica.address.as_deref().expect("an address");
+    let socket = address.strip_prefix("unix:").expect("a socket");
+    RunnerClient::new(Peers::here(), Location::here(socket))
 }
 
 pub(crate) async fn control(worker: &WorkerRecord) -> WorkerClient<Channel> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use berth_protocol::runner::{InferRequest, Operation};
 use berth_sandbox::launch::{Launch, Lifeline};
-use berth_transport::RunnerClient;
+use berth_transport::{Location, Peers, RunnerClient};
 use serde_json::{Value, json};
 
 use crate::models::Model;
@@ -100,7 +100,7 @@ impl Runner {
     /// A client of it.
     pub(crate) fn client(&self) -> Arc<RunnerClient> {
         let socket = self.folder.path().join("runner.sock");
-        Arc::new(RunnerClient::new(&format!("unix:{}", socket.display())))
+        Arc::new(RunnerClient::new(Peers::here(), Location::here(socket)))
     }
 
     /// What it says after what was read already.

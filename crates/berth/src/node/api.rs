@@ -41,7 +41,8 @@ pub(crate) async fn begin(
 ) -> anyhow::Result<Serving> {
     let (authenticator, freshness) = authenticator(config, foundation)?;
     let auth = auth(config, foundation)?;
-    let router = Router::new(foundation.store.clone(), foundation.fleet(), &*foundation.random);
+    let (store, peers) = (foundation.store.clone(), foundation.peers.clone());
+    let router = Router::new(store, foundation.fleet(), peers, &*foundation.random);
     let rendering = metrics.clone();
     let staging = staging(config, foundation).await?;
     let services = Services {

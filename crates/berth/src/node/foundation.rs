@@ -10,6 +10,7 @@ use berth_coordination::{Coordination, Fleet};
 use berth_domain::clock::{Clock, SystemClock};
 use berth_domain::random::{Random, SystemRandom};
 use berth_serving::Surroundings;
+use berth_serving::transport::Peers;
 use berth_store::Store;
 
 use super::options;
@@ -27,6 +28,8 @@ pub(crate) struct Foundation {
     pub(crate) coordination: Arc<dyn Coordination>,
     /// The files of models.
     pub(crate) artifacts: ArtifactStore,
+    /// The way to workers.
+    pub(crate) peers: Peers,
 }
 
 impl Foundation {
@@ -46,6 +49,7 @@ impl Foundation {
             store,
             coordination,
             artifacts,
+            peers: options::peers(config)?,
         })
     }
 }

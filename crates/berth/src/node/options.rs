@@ -12,6 +12,7 @@ use berth_config::{Config, MailSecurity, SandboxMode, SignUp, Span};
 use berth_domain::secret::Secret;
 use berth_jobs::mail;
 use berth_serving::gate;
+use berth_serving::transport::{Peers, Security, TlsFiles};
 use chrono::TimeDelta;
 
 /// A setting that [`berth_config::load`] has found to be there for this process.
@@ -21,6 +22,26 @@ fn there<'a, T>(value: Option<&'a T>, path: &str) -> anyhow::Result<&'a T> {
 
 fn delta(span: Span) -> TimeDelta {
     TimeDelta::from_std(span.get()).unwrap_or(TimeDelta::MAX)
+}
+
+/// How workers are reached.
+pub(crate) fn peers(config: &Config) -> anyhow::Result<Peers> {
+    let peers = &config.peers;
+    let security = match (&peers.tls, &peers.secret) {
+        (Some(tls), _) => {
+            let authority = there(tls.authority_file.as_ref(), "peers.tls.authority_file")?;
+            let certificate = there(tls.certificate_file.as_ref(), "peers.tls.certificate_file")?;
+            Some(Security::Tls(TlsFiles {
+                authority_file: authority.clone(),
+                certificate_file: certificate.clone(),
+                key_file: there(tls.key_file.as_ref(), "peers.tls.key_file")?.clone(),
+                server_name: tls.server_name.clone(),
+            }))
+        }
+        (None, Some(secret)) => Some(Security::Secret(secret.clone())),
+        (None, None) => None,
+    };
+    Peers::new(security, peers.local_sockets).context("the certificates of `peers.tls` cannot be used")
 }
 
 /// Postgres.

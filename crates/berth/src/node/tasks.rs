@@ -74,7 +74,11 @@ pub(crate) fn begin(
     let placement = Placement::new(store.clone(), foundation.fleet(), options);
     run(shutdown, "placement", |token| placement.run(token));
 
-    let prover = Prover::new(foundation.fleet(), config.tasks.prove_timeout.get());
+    let prover = Prover::new(
+        foundation.fleet(),
+        foundation.peers.clone(),
+        config.tasks.prove_timeout.get(),
+    );
     let checks = ModelChecks::new(store.clone(), prover, Arc::clone(&clock), random);
     consume::<ModelCheck>(config.amqp.prefetch, queue, shutdown, Arc::new(checks))?;
 
@@ -99,6 +103,7 @@ fn parts(foundation: &Foundation) -> sweeps::Parts {
         store,
         coordination,
         artifacts,
+        peers: _,
     } = foundation.clone();
     sweeps::Parts {
         store,

@@ -21,6 +21,7 @@ use berth_serving::gate::{self, Gate};
 use berth_serving::inference::Inference;
 use berth_serving::models::Models;
 use berth_serving::routing::Router;
+use berth_serving::transport::Peers;
 use berth_serving::uploads::Uploads;
 use berth_store::Store;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ pub(super) async fn services(store: &Store, folder: &Path, stop: &CancellationTo
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
     };
-    let router = Router::new(store.clone(), around.fleet.clone(), &SystemRandom);
+    let router = Router::new(store.clone(), around.fleet.clone(), Peers::here(), &SystemRandom);
     tokio::spawn({
         let (router, stop) = (router.clone(), stop.clone());
         async move { router.run(stop).await }
