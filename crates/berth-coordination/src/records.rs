@@ -1,7 +1,10 @@
 //! What workers say of themselves, and what they are asked to hold. Unknown fields are ignored, so that neighbors one
 //! version apart understand each other.
 
+use std::collections::BTreeMap;
+
 use berth_domain::clock::Timestamp;
+use berth_domain::deployment::{Batching, DeviceKind};
 use berth_domain::id::{OrganizationId, ReplicaId, VersionId, WorkerId};
 use berth_domain::manifest::Manifest;
 use berth_domain::model::ModelFile;
@@ -24,6 +27,13 @@ pub struct WorkerRecord {
     pub hostname: String,
     /// What it can compute on.
     pub devices: Vec<Device>,
+    /// The execution providers that it uses, by preference: `tensorrt`, `cuda`, `cpu`. A worker of an older release names none,
+    /// and has the processor alone.
+    #[serde(default)]
+    pub providers: Vec<String>,
+    /// What its operator calls it by, for deployments that want such a worker.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Memory that its replicas may use together.
     pub memory_bytes: u64,
     /// Version of the ONNX Runtime library it loaded.
@@ -116,6 +126,15 @@ pub struct Assignment {
     /// How many threads compute one request, as far as the worker's machine has them; else as the worker is set up.
     #[serde(default)]
     pub threads: Option<u32>,
+    /// How requests are joined to batches; what is not said is the worker's choice.
+    #[serde(default)]
+    pub batching: Batching,
+    /// What it must be computed on: a worker that cannot says that it failed, and takes nothing else instead.
+    #[serde(default)]
+    pub device: DeviceKind,
+    /// Whether it has a process of its own, even where small models of one organization share one.
+    #[serde(default)]
+    pub own_runner: bool,
     /// Grows when the worker should replace the replica that it has by a fresh one.
     pub generation: u64,
 }

@@ -46,6 +46,8 @@ impl Scene {
                 memory_bytes: 1 << 34,
             }],
             memory_bytes: 1 << 33,
+            providers: vec![],
+            labels: std::collections::BTreeMap::new(),
             library_version: "1.32.0".to_owned(),
             protocol: 1,
             draining: false,
@@ -89,6 +91,9 @@ impl Scene {
                 size_bytes: 1,
             }],
             threads: None,
+            batching: berth_domain::deployment::Batching::default(),
+            device: berth_domain::deployment::DeviceKind::Any,
+            own_runner: false,
             generation: 1,
         }
     }

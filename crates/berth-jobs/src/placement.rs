@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use berth_coordination::records::{Assignment, ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_coordination::{Event, Fleet, Subscription, Topic};
+use berth_domain::deployment::Batching;
 use berth_domain::id::{DeploymentId, VersionId, WorkerId};
-use berth_serving::planner::{self, Failed, Plan, Ready, Seat, Short, Wanted};
+use berth_serving::planner::{self, Failed, Plan, Ready, Seat, Setup, Short, Wanted};
 use berth_store::Store;
 use berth_store::system::placements::{Unreadable, WantedVersion, Wanting};
 use berth_telemetry::metrics::names;
@@ -326,6 +327,9 @@ fn seeded(told: &Held, replicas: &[ReplicaRecord], wanted: &[Wanted]) -> Held {
             manifest: wanted.manifest.clone(),
             files: wanted.files.clone(),
             threads: replica.threads,
+            batching: wanted.setup.batching,
+            device: wanted.setup.device,
+            own_runner: wanted.setup.own_runner,
             generation: replica.generation,
         });
     }
@@ -360,7 +364,7 @@ fn stay(wanted: &mut Vec<Wanted>, unreadable: &[Unreadable], told: &Held, replic
             files: kept.files.clone(),
             replicas: copies,
             resident_bytes: resident_bytes.unwrap_or(0),
-            threads: kept.threads,
+            setup: Setup::of(kept),
         });
     }
 }
@@ -369,10 +373,20 @@ fn stay(wanted: &mut Vec<Wanted>, unreadable: &[Unreadable], told: &Held, replic
 fn wanted(version: WantedVersion) -> Wanted {
     let settings = || version.wanted_by.iter().map(|wish| &wish.settings);
     let replicas = settings().map(|settings| settings.replicas.min).max();
-    let threads = settings().filter_map(|settings| settings.threads).max();
+    let setup = Setup {
+        threads: settings().filter_map(|settings| settings.threads).max(),
+        batching: settings()
+            .map(|settings| settings.batching)
+            .fold(Batching::default(), Batching::tightest),
+        device: settings()
+            .map(|settings| settings.device.kind)
+            .max()
+            .unwrap_or_default(),
+        own_runner: settings().any(|settings| settings.own_runner),
+    };
     Wanted {
         replicas: replicas.unwrap_or(1),
-        threads,
+        setup,
         organization: version.organization,
         version: version.version,
         manifest: version.manifest,

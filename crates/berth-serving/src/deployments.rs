@@ -1,5 +1,7 @@
 //! Deployments: stable names for versions of a model.
 
+mod settings;
+
 use std::collections::BTreeSet;
 
 use berth_domain::access::{ProjectAccess, can};
@@ -14,6 +16,10 @@ use berth_store::deployments::{Deployment, DeploymentChange, NAME_TAKEN, NewDepl
 use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 
+pub use self::settings::{
+    DELAY_LIMIT_US, IDLE_LIMIT_S, LABEL_LENGTH_LIMIT, LABELS_LIMIT, REPLICAS_LIMIT, ROWS_LIMIT, THREADS_LIMIT,
+    TOKENS_LIMIT,
+};
 use crate::models::concerned;
 use crate::place;
 use crate::routing::{Router, Standing};
@@ -21,12 +27,6 @@ use crate::surroundings::Surroundings;
 
 /// Most versions behind one deployment.
 pub const VERSIONS_LIMIT: usize = 16;
-
-/// Most replicas of one deployment.
-pub const REPLICAS_LIMIT: u32 = 64;
-
-/// Most threads for one request.
-pub const THREADS_LIMIT: u32 = 256;
 
 /// Why a deployment cannot be made, shown or changed.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +119,7 @@ impl Deployments {
         draft: Draft,
         keep: &Keep<'_, Deployment>,
     ) -> Result<Deployment, Error> {
-        check_settings(&draft.settings)?;
+        settings::check(&draft.settings)?;
         let organization = access.organization();
         let Surroundings {
             store, clock, random, ..
@@ -202,7 +202,7 @@ impl Deployments {
         change: Change,
     ) -> Result<Deployment, Error> {
         if let Some(settings) = &change.settings {
-            check_settings(settings)?;
+            settings::check(settings)?;
         }
         let organization = access.organization();
         let not_found = || Error::NotFound(name.clone());
@@ -385,30 +385,8 @@ fn check_shares(shares: &[Share]) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_settings(settings: &Settings) -> Result<(), Error> {
-    if !(1..=REPLICAS_LIMIT).contains(&settings.replicas.min) {
-        return Err(Error::OutOfRange {
-            field: "settings.replicas.min",
-            problem: format!("a deployment keeps 1 to {REPLICAS_LIMIT} replicas"),
-        });
-    }
-    if settings
-        .threads
-        .is_some_and(|threads| threads == 0 || threads > THREADS_LIMIT)
-    {
-        let problem = format!("a request is computed by 1 to {THREADS_LIMIT} threads");
-        return Err(Error::OutOfRange {
-            field: "settings.threads",
-            problem,
-        });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use berth_domain::deployment::Replicas;
-
     use super::*;
 
     #[test]
@@ -425,23 +403,5 @@ mod tests {
         }
         let many: Vec<Share> = (1..=17).map(|number| share(number, 1)).collect();
         assert!(check_shares(&many).is_err());
-    }
-
-    #[test]
-    fn settings_must_make_sense() {
-        let settings = |min, threads| Settings {
-            replicas: Replicas { min },
-            threads,
-        };
-        assert!(check_settings(&settings(1, None)).is_ok());
-        assert!(check_settings(&settings(REPLICAS_LIMIT, Some(THREADS_LIMIT))).is_ok());
-        for bad in [
-            settings(0, None),
-            settings(65, None),
-            settings(1, Some(0)),
-            settings(1, Some(257)),
-        ] {
-            assert!(check_settings(&bad).is_err(), "{bad:?}");
-        }
     }
 }

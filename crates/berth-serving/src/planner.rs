@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_coordination::records::Assignment;
+use berth_domain::deployment::{Batching, DeviceKind};
 use berth_domain::id::{OrganizationId, VersionId, WorkerId};
 use berth_domain::manifest::Manifest;
 use berth_domain::model::ModelFile;
@@ -23,8 +24,33 @@ pub struct Wanted {
     pub replicas: u32,
     /// Memory that a copy takes, as measured when the version was proved.
     pub resident_bytes: u64,
+    /// How a copy is set up.
+    pub setup: Setup,
+}
+
+/// How a copy is set up. A copy that is set up otherwise is replaced by a fresh one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Setup {
     /// How many threads compute one request, where a deployment says.
     pub threads: Option<u32>,
+    /// How requests are joined to batches.
+    pub batching: Batching,
+    /// What it must be computed on.
+    pub device: DeviceKind,
+    /// Whether it has a process of its own.
+    pub own_runner: bool,
+}
+
+impl Setup {
+    /// How the copy of an assignment is set up.
+    pub const fn of(assignment: &Assignment) -> Self {
+        Self {
+            threads: assignment.threads,
+            batching: assignment.batching,
+            device: assignment.device,
+            own_runner: assignment.own_runner,
+        }
+    }
 }
 
 /// Workers on which copies of versions failed again and again.
@@ -212,21 +238,24 @@ fn assignment(wanted: &Wanted, kept: &[Assignment]) -> Assignment {
         .iter()
         .find(|assignment| assignment.version == wanted.version);
     let generation = before.map_or(0, |before| {
-        before.generation + u64::from(before.threads != wanted.threads)
+        before.generation + u64::from(Setup::of(before) != wanted.setup)
     });
     Assignment {
         organization: wanted.organization,
         version: wanted.version,
         manifest: wanted.manifest.clone(),
         files: wanted.files.clone(),
-        threads: wanted.threads,
+        threads: wanted.setup.threads,
+        batching: wanted.setup.batching,
+        device: wanted.setup.device,
+        own_runner: wanted.setup.own_runner,
         generation,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use berth_domain::manifest::{Batching, Task};
+    use berth_domain::manifest::{self, Task};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -242,14 +271,14 @@ mod tests {
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 text_embedding: None,
-                batching: Batching::default(),
+                batching: manifest::Batching::default(),
                 license: None,
                 guessed: Vec::new(),
             },
             files: Vec::new(),
             replicas,
             resident_bytes,
-            threads: None,
+            setup: Setup::default(),
         }
     }
 
@@ -384,7 +413,7 @@ mod tests {
         };
         let first = plan(&[seat(1, 50)], &BTreeMap::new(), std::slice::from_ref(&version));
         assert_eq!(held(&first), (None, 0));
-        version.threads = Some(4);
+        version.setup.threads = Some(4);
         let second = plan(&[seat(1, 50)], &first.assignments, std::slice::from_ref(&version));
         assert_eq!(held(&second), (Some(4), 1));
         let third = plan(

@@ -3,10 +3,11 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod list;
+mod settings;
 pub(crate) mod show;
 pub(crate) mod update;
 
-use berth_domain::deployment::{Replicas, Settings, State};
+use berth_domain::deployment::{Settings, State};
 use berth_domain::id::{DeploymentId, ModelId};
 use berth_domain::name::Handle;
 use berth_serving::deployments::{Share, standing};
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use self::settings::WantedSettings;
 use crate::list::Item;
 
 /// A deployment.
@@ -72,44 +74,6 @@ pub(crate) struct DeployedVersion {
 
 const fn one() -> u32 {
     1
-}
-
-/// How a deployment is to be run.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schema(as = DeploymentSettings)]
-pub(crate) struct WantedSettings {
-    /// How many replicas of each version are kept.
-    #[schema(inline)]
-    replicas: WantedReplicas,
-    /// How many threads compute one request, as far as the worker's machine has them; the worker's choice unless stated. The
-    /// most that any deployment of a version asks for counts.
-    threads: Option<u32>,
-}
-
-/// How many replicas a deployment keeps.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct WantedReplicas {
-    /// So many of each version, each on another worker; 1 to 64.
-    min: u32,
-}
-
-impl Default for WantedReplicas {
-    fn default() -> Self {
-        let Replicas { min } = Replicas::default();
-        Self { min }
-    }
-}
-
-impl From<WantedSettings> for Settings {
-    fn from(wanted: WantedSettings) -> Self {
-        let WantedReplicas { min } = wanted.replicas;
-        Self {
-            replicas: Replicas { min },
-            threads: wanted.threads,
-        }
-    }
 }
 
 impl From<DeployedVersion> for Share {

@@ -8,7 +8,7 @@ use berth_coordination::records::{ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_coordination::redis::{self, Redis};
 use berth_coordination::{Coordination, Topic};
 use berth_domain::clock::Timestamp;
-use berth_domain::deployment::{Replicas, Settings};
+use berth_domain::deployment::{Batching, Replicas, Settings};
 use berth_domain::id::{DeploymentId, ReplicaId, VersionId, WorkerId};
 use berth_domain::random::SystemRandom;
 use berth_jobs::placement::{Options, Placement};
@@ -75,6 +75,8 @@ async fn worker(house: &House, draining: bool) -> WorkerId {
         hostname: "node-1".to_owned(),
         devices: vec![],
         memory_bytes: 1 << 30,
+        providers: vec![],
+        labels: std::collections::BTreeMap::new(),
         library_version: "1.32.0".to_owned(),
         protocol: 1,
         draining,
@@ -229,8 +231,14 @@ async fn settings_of_a_deployment_reach_the_worker(house: House) {
     let version = house.ready("a", 100 << 20).await;
     let deployment = house.deploy("a", version).await;
     let settings = Settings {
-        replicas: Replicas { min: 2 },
+        replicas: Replicas { min: 2, max: None },
         threads: Some(3),
+        batching: Batching {
+            max_rows: Some(8),
+            ..Batching::default()
+        },
+        own_runner: true,
+        ..Settings::default()
     };
     house.change(deployment, settings).await;
     round(&house, "ann").await;
@@ -239,9 +247,9 @@ async fn settings_of_a_deployment_reach_the_worker(house: House) {
         let threads: Vec<_> = assignments
             .iter()
             .flatten()
-            .map(|assignment| (assignment.version, assignment.threads))
+            .map(|told| (told.version, told.threads, told.batching.max_rows, told.own_runner))
             .collect();
-        assert_eq!(threads, [(version, Some(3))]);
+        assert_eq!(threads, [(version, Some(3), Some(8), true)]);
     }
 }
 

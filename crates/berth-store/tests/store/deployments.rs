@@ -33,8 +33,9 @@ async fn deployment_is_kept_changed_and_removed() -> Result<()> {
         2
     );
     let settings = Settings {
-        replicas: Replicas { min: 3 },
+        replicas: Replicas { min: 3, max: Some(5) },
         threads: Some(2),
+        ..Settings::default()
     };
     let change = DeploymentChange {
         settings: Some(settings.clone()),
