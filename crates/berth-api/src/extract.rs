@@ -1,7 +1,7 @@
 //! What handlers take out of a request.
 
 mod body;
-mod caller;
+pub(crate) mod caller;
 mod client;
 mod json;
 mod memory;
@@ -11,12 +11,14 @@ mod query;
 mod scope;
 mod upload;
 
-pub(crate) use body::{FormBody, InferenceBody, JsonBody, StrangersBody};
+pub(crate) use body::{FormBody, InferenceBody, JsonBody, STRANGERS_LIMIT, StrangersBody, too_large};
 pub(crate) use client::ClientName;
 pub(crate) use json::parse as parse_json;
 pub(crate) use memory::BodyMemory;
 pub(crate) use path::{InPath, Number};
 pub(crate) use public::Public;
 pub(crate) use query::InQuery;
-pub(crate) use scope::{Authenticated, Calling, InOrganization, InProject, Operating, SignedIn};
+pub(crate) use scope::{
+    Authenticated, Calling, InOrganization, InOwnProject, InProject, Operating, SignedIn,
+};
 pub(crate) use upload::{Upload, UploadQuery};

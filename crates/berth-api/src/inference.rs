@@ -1,10 +1,13 @@
 //! Calling models: one way for every protocol.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
-use berth_serving::inference::{Answer, Call, Operation};
+use berth_domain::access::KeyIdentity;
+use berth_domain::id::RequestId;
+use berth_serving::inference::{Answer, Call, Inference, Operation};
 use berth_telemetry::metrics::names;
+use berth_wire::oip::HEADER_LENGTH;
 use bytes::Bytes;
 
 use crate::errors::Failure;
@@ -22,6 +25,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) version: Option<u32>,
     /// The body as it came.
     pub(crate) body: Bytes,
+    /// How many of its first bytes are JSON, where tensors follow in binary.
+    pub(crate) header_bytes: Option<u64>,
 }
 
 /// Calls the model and sends its answer on as it is. When the client goes away, this is dropped, and the runner's work
@@ -32,30 +37,61 @@ pub(crate) async fn call(
     context: &RequestContext,
     wanted: Wanted<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let request_id = context.id().to_string();
-    let timeout = frame.options().inference_timeout;
+    let model = wanted.model;
+    let request = Request {
+        id: context.id(),
+        started: context.started(),
+        patience: frame.options().inference_timeout,
+        traceparent: context.traceparent().unwrap_or_default(),
+    };
+    let answer = run(&caller.inference, frame, caller.key(), &request, wanted).await?;
+    context.note(|facts| facts.model = Some(model.to_owned()));
+    let mut response = HttpResponse::Ok();
+    if let Some(bytes) = answer.header_bytes {
+        response.insert_header((HEADER_LENGTH, bytes));
+    }
+    Ok(response.content_type(answer.content_type).body(answer.body))
+}
+
+/// What the runner is told of a request, whatever brought it.
+pub(crate) struct Request<'a> {
+    pub(crate) id: RequestId,
+    /// When it arrived.
+    pub(crate) started: Instant,
+    /// How long it may take from then on.
+    pub(crate) patience: Duration,
+    /// W3C trace context of the caller; may be empty.
+    pub(crate) traceparent: &'a str,
+}
+
+/// Calls the model, and measures how that went.
+pub(crate) async fn run(
+    inference: &Inference,
+    frame: &Frame,
+    key: &KeyIdentity,
+    request: &Request<'_>,
+    wanted: Wanted<'_>,
+) -> Result<Answer, Failure> {
+    let request_id = request.id.to_string();
     let call = Call {
         operation: wanted.operation,
         model: wanted.model,
         version: wanted.version,
         body: wanted.body,
-        header_bytes: None,
-        timeout: timeout.saturating_sub(context.started().elapsed()),
+        header_bytes: wanted.header_bytes,
+        timeout: request.patience.saturating_sub(request.started.elapsed()),
         request_id: &request_id,
-        traceparent: context.traceparent().unwrap_or_default(),
+        traceparent: request.traceparent,
     };
-    let answer = caller.inference.infer(frame.clock(), caller.key(), call).await?;
-    context.note(|facts| facts.model = Some(wanted.model.to_owned()));
-    measure(&answer, context);
-    Ok(HttpResponse::Ok()
-        .content_type(answer.content_type)
-        .body(answer.body))
+    let answer = inference.infer(frame.clock(), key, call).await?;
+    measure(&answer, request.started);
+    Ok(answer)
 }
 
-fn measure(answer: &Answer, context: &RequestContext) {
+fn measure(answer: &Answer, started: Instant) {
     let queued = Duration::from_micros(answer.queue_us);
     let computed = Duration::from_micros(answer.compute_us);
-    let overhead = context.started().elapsed().saturating_sub(queued + computed);
+    let overhead = started.elapsed().saturating_sub(queued + computed);
     metrics::histogram!(names::QUEUE_WAIT_SECONDS).record(queued.as_secs_f64());
     metrics::histogram!(names::COMPUTE_SECONDS).record(computed.as_secs_f64());
     metrics::histogram!(names::GATEWAY_OVERHEAD_SECONDS).record(overhead.as_secs_f64());

@@ -10,6 +10,7 @@ mod errors;
 mod extract;
 mod fallback;
 mod frame;
+mod grpc;
 mod inference;
 mod layers;
 mod list;

@@ -2,6 +2,8 @@
 
 mod address;
 mod context;
+mod trace;
 
 pub(crate) use address::client_address;
-pub(crate) use context::RequestContext;
+pub(crate) use context::{Facts, RequestContext};
+pub(crate) use trace::{client_request_id, traceparent};

@@ -25,10 +25,18 @@ fn inference(config: &mut ServiceConfig<'_>) {
         .service(oip::server::metadata::metadata)
         .service(oip::server::live::show)
         .service(oip::server::ready::show)
+        .service(oip::models::statistics::of_all)
         .service(oip::models::metadata::of_model)
         .service(oip::models::metadata::of_version)
         .service(oip::models::ready::of_model)
-        .service(oip::models::ready::of_version);
+        .service(oip::models::ready::of_version)
+        .service(oip::models::config::of_model)
+        .service(oip::models::config::of_version)
+        .service(oip::models::statistics::of_model)
+        .service(oip::models::statistics::of_version)
+        .service(oip::repository::index::index)
+        .service(oip::repository::load::load)
+        .service(oip::repository::unload::unload);
 }
 
 fn operations(config: &mut ServiceConfig<'_>) {

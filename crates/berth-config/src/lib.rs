@@ -26,6 +26,7 @@ pub use sections::auth::{Auth, Pepper, SignUp, SigningKey, Throttle};
 pub use sections::coordination::Coordination;
 pub use sections::database::Database;
 pub use sections::gate::Gate;
+pub use sections::grpc::Grpc;
 pub use sections::http::{BodyLimits, Cors, Http, LARGEST_INFERENCE_BODY, Tls};
 pub use sections::mail::{Mail, MailSecurity};
 pub use sections::peers::{PeerTls, Peers};
@@ -43,6 +44,8 @@ pub use span::Span;
 pub struct Config {
     /// The HTTP listener of `berth api`.
     pub http: Http,
+    /// Inference over gRPC.
+    pub grpc: Grpc,
     /// Postgres 15 or later, which holds everything that must not be lost. Berth connects as three roles: `berth_app` for
     /// work inside one organization, `berth_system` for work across organizations, and the owner of the schema for
     /// migrations alone.

@@ -4,7 +4,7 @@ use serde::de::{self, DeserializeOwned, Visitor};
 use serde_json::{Map, Value};
 
 use crate::Config;
-use crate::sections::{amqp, artifacts, auth, coordination, database, gate, http, mail, redis};
+use crate::sections::{amqp, artifacts, auth, coordination, database, gate, grpc, http, mail, redis};
 use crate::sections::{peers, tasks, telemetry, worker};
 
 /// The JSON schema of the settings file, as it is committed to `docs/berth.schema.json`.
@@ -25,6 +25,7 @@ pub(crate) fn groups() -> Vec<(&'static str, &'static [&'static str])> {
         ("http.body_limits", fields::<http::BodyLimits>()),
         ("http.cors", fields::<http::Cors>()),
         ("http.tls", fields::<http::Tls>()),
+        ("grpc", fields::<grpc::Grpc>()),
         ("database", fields::<database::Database>()),
         ("redis", fields::<redis::Redis>()),
         ("coordination", fields::<coordination::Coordination>()),

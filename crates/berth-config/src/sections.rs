@@ -6,6 +6,7 @@ pub(crate) mod auth;
 pub(crate) mod coordination;
 pub(crate) mod database;
 pub(crate) mod gate;
+pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod mail;
 pub(crate) mod peers;
@@ -26,8 +27,9 @@ pub(crate) trait Section {
 
 /// Settles every section for one process.
 pub(crate) fn settle(config: &mut Config, process: Process, origins: &Origins, problems: &mut Vec<Problem>) {
-    let mut sections: [(&str, &mut dyn Section); 13] = [
+    let mut sections: [(&str, &mut dyn Section); 14] = [
         ("http", &mut config.http),
+        ("grpc", &mut config.grpc),
         ("database", &mut config.database),
         ("redis", &mut config.redis),
         ("coordination", &mut config.coordination),

@@ -418,9 +418,6 @@ codes! {
     }
 
     "Tensors" {
-        BinaryTensorsUnsupported = "binary_tensors_unsupported", BAD_REQUEST, Retry::Never,
-            "Tensors in binary after the JSON are not taken.",
-            "Send the tensors as JSON (`binary_data=False` in the Triton client).";
         UnknownTensor = "unknown_tensor", BAD_REQUEST, Retry::Never,
             "The model has no input or output of that name.",
             "Compare the names with `GET /v2/models/{model}`.";
@@ -435,7 +432,7 @@ codes! {
             "Use the type that `GET /v2/models/{model}` names.";
         DatatypeWithoutJsonForm = "datatype_without_json_form", BAD_REQUEST, Retry::Never,
             "A tensor's type has no JSON form.",
-            "Such a tensor (`FP16`, `BF16`) cannot be sent as JSON.";
+            "Send such a tensor (`FP16`, `BF16`) in binary, over gRPC in `raw_input_contents`.";
         ShapeMismatch = "shape_mismatch", BAD_REQUEST, Retry::Never,
             "A tensor's shape does not fit what the model declares.",
             "Use the shape that `GET /v2/models/{model}` names; `-1` may be any extent.";
@@ -447,7 +444,7 @@ codes! {
             "Send numbers within the range of the type.";
         OutputNotRepresentable = "output_not_representable", BAD_REQUEST, Retry::Never,
             "An output cannot be written as JSON: its type has no JSON form, or it holds NaN, infinity or bytes that are no text.",
-            "Ask for other outputs (`outputs` in the request).";
+            "Ask for the output in binary (`binary_data`), or for other outputs (`outputs` in the request).";
     }
 
     "The server" {

@@ -87,7 +87,6 @@ pub(crate) const TEXTS: &[Code] = &[
 
 /// Endpoints that take tensors.
 pub(crate) const TENSORS: &[Code] = &[
-    Code::BinaryTensorsUnsupported,
     Code::UnknownTensor,
     Code::MissingTensor,
     Code::DuplicateTensor,

@@ -19,7 +19,7 @@ use crate::extract::{json, query};
 use crate::frame::Frame;
 
 /// The most bytes of a body that a stranger may send, such as who signs in.
-const STRANGERS_LIMIT: u64 = 16 * 1024;
+pub(crate) const STRANGERS_LIMIT: u64 = 16 * 1024;
 
 /// A body that was not read yet. Handlers read it after the caller has been checked, so that strangers cannot make the
 /// server hold their bytes; when it is there, the caller is checked once more.
@@ -96,7 +96,8 @@ fn incomplete(source: &actix_web::error::PayloadError) -> Failure {
     Failure::of(Code::BodyIncomplete).source(source.to_string())
 }
 
-pub(super) fn too_large(limit: u64) -> Failure {
+/// A body that is larger than `limit` bytes.
+pub(crate) fn too_large(limit: u64) -> Failure {
     Failure::new(
         Code::BodyTooLarge,
         format!("The body is larger than the {limit} bytes that this address takes."),

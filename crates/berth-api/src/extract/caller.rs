@@ -21,37 +21,45 @@ const KEY_PREFIX: &str = "bth_";
 /// An access token is a JSON Web Token: three parts with dots between them.
 const JWT_PARTS: usize = 3;
 
-/// Who makes `request`.
+/// Whose `credential` it is, as far as it may be used from `address`.
+pub(crate) async fn identify(
+    services: &Services,
+    credential: &str,
+    address: IpAddr,
+) -> Result<Caller, Failure> {
+    if credential.starts_with(KEY_PREFIX) {
+        let key = services.authenticator.authenticate_key(credential, address);
+        Ok(Caller::Key(key.await?))
+    } else if credential.split('.').count() != JWT_PARTS {
+        // Neither of ours. Most callers mean a key, and their clients look for this code.
+        Err(Failure::of(Code::ApiKeyInvalid))
+    } else {
+        Ok(Caller::Person(
+            services.auth.authenticate_token(credential).await?,
+        ))
+    }
+}
+
+/// Who makes the request of `context`.
 pub(super) async fn authenticate(
     services: &Services,
     credential: &str,
     context: &RequestContext,
 ) -> Result<Caller, Failure> {
-    if credential.starts_with(KEY_PREFIX) {
-        let key = services
-            .authenticator
-            .authenticate_key(credential, context.client_address())
-            .await?;
-        context.note(|facts| {
-            facts.organization = Some(key.organization);
-            facts.project = Some(key.project);
-            facts.key = Some(key.key);
-            facts.origins.clone_from(&key.origins);
-        });
-        Ok(Caller::Key(key))
-    } else if credential.split('.').count() != JWT_PARTS {
-        // Neither of ours. Most callers mean a key, and their clients look for this code.
-        Err(Failure::of(Code::ApiKeyInvalid))
-    } else {
-        let person = services.auth.authenticate_token(credential).await?;
-        context.note(|facts| facts.user = Some(person.user));
-        Ok(Caller::Person(person))
-    }
+    let caller = identify(services, credential, context.client_address()).await?;
+    context.note(|facts| facts.called_by(&caller));
+    Ok(caller)
 }
 
 /// The text after `Bearer` in the header `authorization`.
 pub(super) fn bearer(request: &HttpRequest) -> Result<String, Failure> {
-    let header = request.headers().get(header::AUTHORIZATION).ok_or_else(|| {
+    let header = request.headers().get(header::AUTHORIZATION);
+    credential(header.map(header::HeaderValue::as_bytes)).map(str::to_owned)
+}
+
+/// The text after `Bearer` in the value of the header `authorization`.
+pub(crate) fn credential(header: Option<&[u8]>) -> Result<&str, Failure> {
+    let header = header.ok_or_else(|| {
         Failure::new(
             Code::CredentialsMissing,
             "The header `authorization` is missing; it should be `Bearer` and an API key or access token.",
@@ -63,14 +71,17 @@ pub(super) fn bearer(request: &HttpRequest) -> Result<String, Failure> {
             "The header `authorization` should be `Bearer` and an API key or access token.",
         )
     };
-    let (scheme, credential) = header
-        .to_str()
+    let (scheme, credential) = std::str::from_utf8(header)
         .ok()
+        .filter(|text| {
+            text.bytes()
+                .all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte))
+        })
         .and_then(|text| text.trim().split_once(' '))
         .ok_or_else(malformed)?;
     let credential = credential.trim();
     if scheme.eq_ignore_ascii_case("bearer") && !credential.is_empty() {
-        Ok(credential.to_owned())
+        Ok(credential)
     } else {
         Err(malformed())
     }

@@ -26,7 +26,7 @@ impl BodyMemory {
     }
 
     /// A share that holds nothing yet.
-    pub(super) fn share(&self) -> Share {
+    pub(crate) fn share(&self) -> Share {
         Share {
             memory: Arc::clone(&self.0),
             held: None,
@@ -37,14 +37,14 @@ impl BodyMemory {
 /// What one body takes. It grows with the bytes that have come in, not with those that were announced, so that announcing
 /// costs others nothing; it is given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     memory: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
     /// Grows to `bytes`. Fails when there is no memory for them in time.
-    pub(super) async fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
+    pub(crate) async fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(BLOCK).saturating_sub(held);
         if more == 0 {
@@ -63,7 +63,7 @@ impl Share {
     }
 
     /// `body`, which gives the share back when its last copy is dropped.
-    pub(super) fn with(self, body: Bytes) -> Bytes {
+    pub(crate) fn with(self, body: Bytes) -> Bytes {
         Bytes::from_owner(Counted { body, _share: self })
     }
 }

@@ -45,6 +45,7 @@ extractors!(
     Operating,
     InOrganization<P: Grant>,
     InProject<P: Grant>,
+    InOwnProject<P: Grant>,
     Calling
 );
 
@@ -260,5 +261,40 @@ impl Proof for Calling {
         };
         authorize_key::<can::InferenceRun>(&key)?;
         Ok(Self { state, key })
+    }
+}
+
+/// An API key that holds the permission `P` in its project: for protocols whose addresses name no project.
+pub(crate) struct InOwnProject<P> {
+    state: State,
+    key: Arc<KeyIdentity>,
+    access: ProjectAccess<P>,
+}
+
+impl<P> InOwnProject<P> {
+    /// The key.
+    pub(crate) fn key(&self) -> &Arc<KeyIdentity> {
+        &self.key
+    }
+
+    /// The proof.
+    pub(crate) fn proof(&self) -> &ProjectAccess<P> {
+        &self.access
+    }
+}
+
+impl<P: Grant> Proof for InOwnProject<P> {
+    type Place = ();
+
+    fn place(_: &HttpRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn prove(state: State, caller: Caller, (): ()) -> Result<Self, Failure> {
+        let Caller::Key(key) = caller else {
+            return Err(Failure::of(Code::ApiKeyRequired));
+        };
+        let access = authorize_key(&key)?;
+        Ok(Self { state, key, access })
     }
 }

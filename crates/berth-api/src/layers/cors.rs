@@ -19,7 +19,7 @@ use crate::state::State;
 
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const EXPOSED: &str = "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, \
-    idempotency-replayed";
+    idempotency-replayed, inference-header-content-length";
 /// How long a browser may remember the answer to a preflight, in seconds.
 const MAX_AGE: &str = "600";
 

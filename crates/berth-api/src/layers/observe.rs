@@ -22,7 +22,7 @@ use crate::frame::Frame;
 use crate::layers::departure::Departure;
 use crate::layers::failures::render_error;
 use crate::layers::record::Record;
-use crate::request::{RequestContext, client_address};
+use crate::request::{RequestContext, client_address, traceparent};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -69,31 +69,17 @@ fn context(request: &ServiceRequest) -> Result<RequestContext, Failure> {
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     Ok(RequestContext::new(
         RequestId::new(frame.clock(), frame.random()),
-        client_address(peer, request.headers(), &frame.options().trusted_proxies),
-        traceparent(request.headers()),
+        client_address(
+            peer,
+            request
+                .headers()
+                .get_all("x-forwarded-for")
+                .map(HeaderValue::as_bytes),
+            &frame.options().trusted_proxies,
+        ),
+        traceparent(|name| request.headers().get(name).and_then(|value| value.to_str().ok())),
         Form::of(request.path(), request.headers()),
     ))
-}
-
-/// The trace that the caller is in, if the header has the form of W3C Trace Context; anything else is ignored.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts.as_slice() else {
-        return None;
-    };
-    let hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-    let valid = hex(version, 2)
-        && *version != "ff"
-        && hex(trace, 32)
-        && !zero(trace)
-        && hex(parent, 16)
-        && !zero(parent)
-        && hex(flags, 2);
-    valid.then(|| text.to_owned())
 }
 
 /// Every address that answers GET answers HEAD: the same head, and the connection leaves out the body.
@@ -157,34 +143,4 @@ fn panicked(panic: &(dyn Any + Send), context: &RequestContext, openai: bool, re
         .unwrap_or_default();
     let failure = Failure::internal(format!("a handler panicked: {message}")).into();
     ready(render_error(&failure, context), context, openai, record)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(text: &str) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            HeaderName::from_static("traceparent"),
-            HeaderValue::from_str(text).expect("a header"),
-        );
-        traceparent(&headers)
-    }
-
-    #[test]
-    fn only_valid_traces_are_taken_over() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(parsed(good).as_deref(), Some(good));
-        for bad in [
-            "",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(parsed(bad), None, "{bad}");
-        }
-    }
 }

@@ -4,7 +4,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::{Method, StatusCode};
 
 use crate::metrics;
-use crate::request::RequestContext;
+use crate::request::{RequestContext, client_request_id};
 
 /// The status in the log when nobody waited for the answer; not a status of HTTP.
 const CLIENT_GONE: u16 = 499;
@@ -24,7 +24,9 @@ impl Record {
         Self {
             context,
             method: request.method().clone(),
-            client_request_id: client_request_id(request),
+            client_request_id: client_request_id(|name| {
+                request.headers().get(name).and_then(|value| value.to_str().ok())
+            }),
             ended: false,
         }
     }
@@ -63,16 +65,4 @@ impl Drop for Record {
             self.tell(CLIENT_GONE, None);
         }
     }
-}
-
-/// The caller's own name for the request: visible ASCII, so that it cannot write lines of its own into the log.
-fn client_request_id(request: &ServiceRequest) -> Option<String> {
-    let headers = request.headers();
-    let text = headers
-        .get("x-client-request-id")
-        .or_else(|| headers.get("x-request-id"))?
-        .to_str()
-        .ok()?;
-    let fits = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| text.to_owned())
 }

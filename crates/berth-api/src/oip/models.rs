@@ -1,15 +1,17 @@
 //! Models, by name or by one version of a name.
 
+pub(crate) mod config;
 pub(crate) mod infer;
 pub(crate) mod metadata;
 pub(crate) mod ready;
+pub(crate) mod statistics;
 
 use actix_web::HttpRequest;
 
 use crate::errors::{Failure, model_not_found};
 
 /// The model in the path.
-fn name(request: &HttpRequest) -> &str {
+pub(super) fn name(request: &HttpRequest) -> &str {
     request.match_info().query("model")
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use berth_domain::access::Caller;
 use berth_domain::id::{ApiKeyId, OrganizationId, ProjectId, RequestId, UserId};
 
 use crate::errors::{Failure, Form};
@@ -41,6 +42,21 @@ pub(crate) struct Facts {
     pub(crate) model: Option<String>,
     /// Web origins that the caller's project lists.
     pub(crate) origins: Vec<String>,
+}
+
+impl Facts {
+    /// Notes who calls.
+    pub(crate) fn called_by(&mut self, caller: &Caller) {
+        match caller {
+            Caller::Key(key) => {
+                self.organization = Some(key.organization);
+                self.project = Some(key.project);
+                self.key = Some(key.key);
+                self.origins.clone_from(&key.origins);
+            }
+            Caller::Person(person) => self.user = Some(person.user),
+        }
+    }
 }
 
 impl RequestContext {

@@ -11,7 +11,7 @@ mod summary;
 mod worker;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,7 @@ async fn serve(
     if let Some(port) = arguments.port {
         config.http.listen.set_port(port);
     }
+    config.grpc.listen.get_or_insert(beside(config.http.listen));
     let metrics = start::count(&shutdown)?;
     let sockets = socket_folder(state)?;
     // The worker says good-bye through the coordination, which therefore ends last.
@@ -173,6 +174,12 @@ async fn begin(
     )?;
     let serving = api::begin(config, &foundation, metrics, shutdown).await?;
     let address = reachable(&serving.address, config.http.listen);
+    let grpc = serving
+        .grpc
+        .map(|grpc| reachable(&grpc.to_string(), config.http.listen));
+    if let Some(grpc) = &grpc {
+        output::line(format_args!("gRPC listening on {grpc}"))?;
+    }
     output::line(format_args!("listening on {address}"))?;
 
     let options = WorkerOptions {
@@ -201,7 +208,7 @@ async fn begin(
             Some((model.name, answered))
         }
     };
-    let summary = Summary::new(&address, &demo, model);
+    let summary = Summary::new(&address, grpc, &demo, model);
     if arguments.json {
         output::line(summary.json())?;
     } else {
@@ -209,6 +216,16 @@ async fn begin(
     }
     shutdown.token().cancelled().await;
     Ok(())
+}
+
+/// The address of gRPC where none is set: the next port, or a free one if somebody has that.
+fn beside(http: SocketAddr) -> SocketAddr {
+    let next = http.port().checked_add(1).filter(|_| http.port() > 0);
+    let next = SocketAddr::new(http.ip(), next.unwrap_or(0));
+    match TcpListener::bind(next) {
+        Ok(_) => next,
+        Err(_) => SocketAddr::new(http.ip(), 0),
+    }
 }
 
 /// The address by which this machine reaches the listener.

@@ -1,5 +1,6 @@
 //! The API inside a process: `berth api`, and `berth dev`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -26,6 +27,8 @@ use super::{leftovers, options};
 pub(crate) struct Serving {
     /// The address that is listened on.
     pub(crate) address: String,
+    /// Host and port of gRPC, if it is served.
+    pub(crate) grpc: Option<SocketAddr>,
     /// Accounts, organizations, keys.
     pub(crate) auth: Auth,
 }
@@ -60,6 +63,7 @@ pub(crate) async fn begin(
     };
     let server = Server::bind(options::http(config)?, services).context("starting the listener")?;
     let address = format!("{}://{}", server.scheme(), server.address());
+    let grpc = server.grpc_address();
 
     // The routes and the keys stay fresh until the last request has been answered.
     let served = CancellationToken::new();
@@ -83,7 +87,7 @@ pub(crate) async fn begin(
         router.run(served).await;
         anyhow::Ok(())
     });
-    Ok(Serving { address, auth })
+    Ok(Serving { address, grpc, auth })
 }
 
 fn authenticator(

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, post};
 use berth_serving::inference::Operation;
 use berth_wire::oip::{HEADER_LENGTH, InferRequest, InferResponse};
+use utoipa::ToSchema;
 
 use crate::errors::{Code, Failure, declare_errors, groups};
 use crate::extract::{Calling, InferenceBody};
@@ -13,18 +14,31 @@ use crate::request::RequestContext;
 
 declare_errors!(
     Errors for Oip: [groups::CALLER, groups::CALLING, groups::BODY, groups::INFERENCE, groups::TENSORS],
+    HeaderInvalid,
 );
+
+/// JSON, and after it the tensors that are in binary: little-endian, in their order, without padding.
+#[derive(ToSchema)]
+#[schema(as = OipBinaryBody, value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it stands in the description of the API alone")]
+struct BinaryBody(Vec<u8>);
 
 /// Run a model on tensors
 ///
-/// In the JSON form of the protocol. Datatypes without one (`FP16`, `BF16`) cannot be sent.
+/// As JSON, or with tensors in binary after the JSON (`application/octet-stream`, with the header
+/// `inference-header-content-length`), as the request says for each input and output. `FP16` and `BF16` have no JSON form.
 #[utoipa::path(
     operation_id = "oip_infer",
     tag = "inference",
     security(("bearer" = [])),
     params(("model" = String, Path, description = "The model.")),
-    request_body = InferRequest<'_>,
-    responses((status = 200, description = "The outputs.", body = InferResponse), Errors)
+    request_body(content((InferRequest<'_> = "application/json"), (BinaryBody = "application/octet-stream"))),
+    responses((
+        status = 200,
+        description = "The outputs.",
+        content((InferResponse = "application/json"), (BinaryBody = "application/octet-stream")),
+        headers(("inference-header-content-length" = u64, description = "How many bytes are JSON, where tensors follow in binary."))
+    ), Errors)
 )]
 #[post("/v2/models/{model}/infer")]
 pub(crate) async fn on_model(
@@ -34,13 +48,13 @@ pub(crate) async fn on_model(
     request: HttpRequest,
     body: InferenceBody,
 ) -> Result<HttpResponse, Failure> {
-    refuse_binary(&request)?;
-    infer(&caller, &frame, &context, (name(&request), None), body).await
+    infer(&caller, &frame, &context, (&request, None), body).await
 }
 
 /// Run one version of a model on tensors
 ///
-/// In the JSON form of the protocol. Datatypes without one (`FP16`, `BF16`) cannot be sent.
+/// As JSON, or with tensors in binary after the JSON (`application/octet-stream`, with the header
+/// `inference-header-content-length`), as the request says for each input and output. `FP16` and `BF16` have no JSON form.
 #[utoipa::path(
     operation_id = "oip_infer_version",
     tag = "inference",
@@ -49,8 +63,13 @@ pub(crate) async fn on_model(
         ("model" = String, Path, description = "The model."),
         ("version" = u32, Path, description = "The number of the version.")
     ),
-    request_body = InferRequest<'_>,
-    responses((status = 200, description = "The outputs.", body = InferResponse), Errors)
+    request_body(content((InferRequest<'_> = "application/json"), (BinaryBody = "application/octet-stream"))),
+    responses((
+        status = 200,
+        description = "The outputs.",
+        content((InferResponse = "application/json"), (BinaryBody = "application/octet-stream")),
+        headers(("inference-header-content-length" = u64, description = "How many bytes are JSON, where tensors follow in binary."))
+    ), Errors)
 )]
 #[post("/v2/models/{model}/versions/{version}/infer")]
 pub(crate) async fn on_version(
@@ -60,33 +79,42 @@ pub(crate) async fn on_version(
     request: HttpRequest,
     body: InferenceBody,
 ) -> Result<HttpResponse, Failure> {
-    refuse_binary(&request)?;
     let version = version(&request)?;
-    infer(&caller, &frame, &context, (name(&request), Some(version)), body).await
+    infer(&caller, &frame, &context, (&request, Some(version)), body).await
 }
 
 async fn infer(
     caller: &Calling,
     frame: &Frame,
     context: &RequestContext,
-    (model, version): (&str, Option<u32>),
+    (request, version): (&HttpRequest, Option<u32>),
     body: InferenceBody,
 ) -> Result<HttpResponse, Failure> {
     let wanted = Wanted {
         operation: Operation::OipInfer,
-        model,
+        model: name(request),
         version,
+        header_bytes: header_bytes(request)?,
         body: body.read().await?,
     };
     call(caller, frame, context, wanted).await
 }
 
-fn refuse_binary(request: &HttpRequest) -> Result<(), Failure> {
-    if request.headers().contains_key(HEADER_LENGTH) {
-        return Err(Failure::new(
-            Code::BinaryTensorsUnsupported,
-            "Tensors in binary after the JSON (`inference-header-content-length`) are not taken; send them as JSON.",
-        ));
+/// How many bytes of the body are JSON, where tensors follow in binary.
+fn header_bytes(request: &HttpRequest) -> Result<Option<u64>, Failure> {
+    let Some(value) = request.headers().get(HEADER_LENGTH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse());
+    match number {
+        Some(Ok(bytes)) => Ok(Some(bytes)),
+        _ => Err(Failure::new(
+            Code::HeaderInvalid,
+            format!("The header `{HEADER_LENGTH}` is the number of bytes of the JSON; a number is wanted."),
+        )),
     }
-    Ok(())
 }

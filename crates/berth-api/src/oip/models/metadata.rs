@@ -2,10 +2,11 @@
 
 use actix_web::web::Json;
 use actix_web::{HttpRequest, get};
-use berth_wire::oip::{ModelMetadata, TensorMetadata};
+use berth_wire::oip::ModelMetadata;
 
 use crate::errors::{Failure, declare_errors, groups};
 use crate::extract::Calling;
+use crate::oip::describe;
 use crate::oip::models::{name, version};
 
 declare_errors!(Errors for Oip: [groups::CALLER, groups::CALLING], ModelNotFound);
@@ -51,12 +52,7 @@ async fn metadata(
     model: &str,
     version: Option<u32>,
 ) -> Result<Json<ModelMetadata>, Failure> {
-    let found = caller.inference.describe(caller.key(), model, version).await?;
-    Ok(Json(ModelMetadata {
-        name: model.to_owned(),
-        versions: found.versions.iter().map(ToString::to_string).collect(),
-        platform: "onnx_onnxv1".to_owned(),
-        inputs: found.manifest.inputs.iter().map(TensorMetadata::from).collect(),
-        outputs: found.manifest.outputs.iter().map(TensorMetadata::from).collect(),
-    }))
+    Ok(Json(
+        describe::metadata(&caller.inference, caller.key(), model, version).await?,
+    ))
 }

@@ -5,6 +5,7 @@ use actix_web::web::Json;
 use berth_wire::oip::ServerMetadata;
 
 use crate::errors::{Failure, declare_errors};
+use crate::oip::describe;
 
 declare_errors!(Errors for Oip: []);
 
@@ -19,9 +20,5 @@ declare_errors!(Errors for Oip: []);
 )]
 #[get("/v2")]
 pub(crate) async fn metadata() -> Result<Json<ServerMetadata>, Failure> {
-    Ok(Json(ServerMetadata {
-        name: "berth".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        extensions: Vec::new(),
-    }))
+    Ok(Json(describe::server()))
 }

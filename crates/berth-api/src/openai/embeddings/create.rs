@@ -39,6 +39,7 @@ pub(crate) async fn create(
         model: &model,
         version: None,
         body,
+        header_bytes: None,
     };
     call(&caller, &frame, &context, wanted).await
 }

@@ -11,6 +11,8 @@ use super::demo::{Answered, Demo, TEXT};
 #[derive(Debug)]
 pub(crate) struct Summary {
     address: String,
+    /// Host and port of gRPC, if it is served.
+    grpc: Option<String>,
     email: String,
     password: String,
     api_key: String,
@@ -21,9 +23,15 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Of the installation at `address`, with the model that has answered.
-    pub(crate) fn new(address: &str, demo: &Demo, model: Option<(String, Answered)>) -> Self {
+    pub(crate) fn new(
+        address: &str,
+        grpc: Option<String>,
+        demo: &Demo,
+        model: Option<(String, Answered)>,
+    ) -> Self {
         Self {
             address: address.to_owned(),
+            grpc,
             email: demo.email.clone(),
             password: demo.password.clone(),
             api_key: demo.api_key.clone(),
@@ -38,6 +46,7 @@ impl Summary {
         let embedding = self.model.as_ref().map(|(_, answered)| numbers(answered));
         json!({
             "address": self.address,
+            "grpc": self.grpc,
             "email": self.email,
             "password": self.password,
             "api_key": self.api_key,
@@ -64,6 +73,9 @@ impl Summary {
              \x20 sign in   {email}   {password}\n\
              \x20 API key   {api_key}\n"
         );
+        if let Some(grpc) = &self.grpc {
+            let _ = writeln!(text, "\x20 gRPC      {grpc}   (Open Inference Protocol)");
+        }
         if let Some((model, answered)) = &self.model {
             let numbers = numbers(answered);
             let shown: Vec<_> = numbers
@@ -118,6 +130,7 @@ mod tests {
         };
         Summary::new(
             "http://127.0.0.1:8080",
+            Some("127.0.0.1:8081".to_owned()),
             &demo,
             Some(("minilm".to_owned(), answered)),
         )
