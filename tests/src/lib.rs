@@ -30,6 +30,8 @@ mod docs_page;
 #[cfg(test)]
 mod first_use;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod giving_up;
 #[cfg(test)]
 mod hostile_uploads;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
@@ -24,6 +25,7 @@ struct Inner {
     random: Arc<dyn Random>,
     document: Bytes,
     body_memory: BodyMemory,
+    leaving: AtomicBool,
 }
 
 impl fmt::Debug for Frame {
@@ -48,6 +50,7 @@ impl Frame {
             clock,
             random,
             document,
+            leaving: AtomicBool::new(false),
         }))
     }
 
@@ -56,6 +59,16 @@ impl Frame {
         request
             .app_data::<Self>()
             .ok_or_else(|| Failure::internal("the server was built without its frame"))
+    }
+
+    /// Sends clients away from now on.
+    pub(crate) fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether clients are sent away: the server is about to stop.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
     }
 
     /// How to serve.

@@ -5,6 +5,7 @@ mod cors;
 mod crowd;
 mod departure;
 mod failures;
+mod farewell;
 mod observe;
 mod record;
 
@@ -12,6 +13,7 @@ pub(crate) use compress::compress;
 pub(crate) use cors::cors;
 pub(crate) use crowd::{Crowd, crowd};
 pub(crate) use failures::failures;
+pub(crate) use farewell::farewell;
 pub(crate) use observe::observe;
 
 #[cfg(test)]

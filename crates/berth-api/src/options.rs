@@ -30,7 +30,9 @@ pub struct Options {
     pub keep_alive: Duration,
     /// The longest that one inference request may take.
     pub inference_timeout: Duration,
-    /// How long running requests may take to end once the server is to stop.
+    /// How long requests are still taken once the server is to stop, while it sends clients away.
+    pub drain_delay: Duration,
+    /// How long running requests may take to end after that.
     pub shutdown_timeout: Duration,
     /// Whether large answers are compressed for clients that ask for it.
     pub compression: bool,
@@ -67,6 +69,7 @@ impl Default for Options {
             upload_timeout: Duration::from_hours(6),
             keep_alive: Duration::from_secs(75),
             inference_timeout: Duration::from_mins(1),
+            drain_delay: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(30),
             compression: true,
             documentation: true,

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) ready: bool,
     /// Whether it does so although a part cannot be reached: then some requests are refused.
     degraded: bool,
+    /// Whether it is about to stop: it answers, and clients should go elsewhere.
+    draining: bool,
     /// The parts.
     parts: Vec<Part>,
 }
@@ -39,6 +41,17 @@ pub(crate) struct Part {
     name: &'static str,
     /// Whether it can be reached.
     ready: bool,
+}
+
+impl Report {
+    /// The same of a server that is about to stop.
+    pub(crate) fn draining(self) -> Self {
+        Self {
+            ready: false,
+            draining: true,
+            ..self
+        }
+    }
 }
 
 /// What is known of the parts. They are asked by one request at a time; the others wait for its answer.
@@ -81,6 +94,7 @@ impl Known {
         Report {
             ready,
             degraded: ready && !complete,
+            draining: false,
             parts,
         }
     }

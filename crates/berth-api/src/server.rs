@@ -103,10 +103,10 @@ impl Server {
         }
     }
 
-    /// Answers requests until `shutdown` is done; then takes no new ones, lets the running ones end within their time
-    /// limit, and returns.
+    /// Answers requests until `shutdown` is done; then sends clients away for a while, takes no new requests, lets the running ones end
+    /// within their time limit, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let certificate = self.certificate.clone();
+        let (certificate, frame) = (self.certificate.clone(), self.frame.clone());
         let mut running = self.start()?;
         let handle = running.handle();
         let follow = follow(certificate);
@@ -114,6 +114,11 @@ impl Server {
             ended = &mut running => return ended.map_err(Error::Stopped),
             followed = follow => return followed.map_err(Error::Stopped),
             () = shutdown => {}
+        }
+        frame.leave();
+        tokio::select! {
+            ended = &mut running => return ended.map_err(Error::Stopped),
+            () = tokio::time::sleep(frame.options().drain_delay) => {}
         }
         let stop = handle.stop(true);
         let (ended, ()) = tokio::join!(running, stop);
@@ -216,4 +221,5 @@ where
         .wrap(from_fn(layers::cors))
         .wrap(from_fn(layers::crowd))
         .wrap(from_fn(layers::observe))
+        .wrap(from_fn(layers::farewell))
 }

@@ -108,7 +108,7 @@ impl Breaker {
         let api = match member {
             Member::ApiA => Some(0),
             Member::ApiB => Some(1),
-            Member::Tasks | Member::Worker => None,
+            Member::Tasks | Member::Worker | Member::SecondWorker => None,
         };
         if let Some(api) = api {
             self.weather.down(api);

@@ -24,10 +24,12 @@ pub enum Member {
     Tasks,
     /// The worker.
     Worker,
+    /// The second worker of a fleet.
+    SecondWorker,
 }
 
 impl Member {
-    /// All of them.
+    /// All of a cluster with one worker.
     pub const ALL: [Self; 4] = [Self::ApiA, Self::ApiB, Self::Tasks, Self::Worker];
 
     /// What it is called.
@@ -37,6 +39,7 @@ impl Member {
             Self::ApiB => "api B",
             Self::Tasks => "tasks",
             Self::Worker => "worker",
+            Self::SecondWorker => "second worker",
         }
     }
 }
@@ -46,6 +49,8 @@ impl Member {
 pub struct Cluster {
     /// The worker. It stands before the others, so that it is ended first and can say good-bye.
     pub worker: Process,
+    /// The second worker, where there is one.
+    pub second_worker: Option<Process>,
     /// The background work.
     pub tasks: Process,
     /// The APIs with their addresses.
@@ -65,6 +70,23 @@ impl Cluster {
         Self::assemble(Settings::new(settings).await?, None).await
     }
 
+    /// The same with two workers. No process uses the sockets of another: requests go from machine to machine, as far as the processes
+    /// know.
+    pub async fn start_fleet(settings: &[(&str, &str)]) -> Result<Self> {
+        let mut own = vec![
+            ("BERTH_PEERS__LOCAL_SOCKETS", "false"),
+            ("BERTH_PEERS__LISTEN", "127.0.0.1:0"),
+            ("BERTH_PEERS__ADDRESS", "127.0.0.1"),
+        ];
+        own.extend(settings);
+        let settings = Settings::new(&own).await?;
+        let (first, second) = (lasting_address()?, lasting_address()?);
+        let mut cluster = Self::assemble_at(settings, None, [Some(first), Some(second)]).await?;
+        let (worker, _) = launch(&cluster.settings, None, Member::SecondWorker, None).await?;
+        cluster.second_worker = Some(worker);
+        Ok(cluster)
+    }
+
     /// The same, with a line from each process to each server that it uses.
     pub async fn start_behind_lines(settings: &[(&str, &str)]) -> Result<Self> {
         let settings = Settings::new(settings).await?;
@@ -74,7 +96,15 @@ impl Cluster {
 
     async fn assemble(settings: Settings, lines: Option<Arc<Lines>>) -> Result<Self> {
         let address = || lines.as_ref().map(|_| lasting_address()).transpose();
-        let (first, second) = (address()?, address()?);
+        let addresses = [address()?, address()?];
+        Self::assemble_at(settings, lines, addresses).await
+    }
+
+    async fn assemble_at(
+        settings: Settings,
+        lines: Option<Arc<Lines>>,
+        [first, second]: [Option<String>; 2],
+    ) -> Result<Self> {
         let launch = async |member, address| launch(&settings, lines.as_deref(), member, address).await;
         let (first, second, (tasks, _), (worker, _)) = tokio::try_join!(
             launch(Member::ApiA, first),
@@ -84,6 +114,7 @@ impl Cluster {
         )?;
         let cluster = Self {
             worker,
+            second_worker: None,
             tasks,
             apis: [first, second],
             lines,
@@ -110,13 +141,14 @@ impl Cluster {
         self.lines.as_ref()
     }
 
-    /// One of the processes.
+    /// One of the processes. Where there is no second worker, that is the only one.
     pub fn process(&mut self, member: Member) -> &mut Process {
         match member {
             Member::ApiA => &mut self.apis[0].0,
             Member::ApiB => &mut self.apis[1].0,
             Member::Tasks => &mut self.tasks,
             Member::Worker => &mut self.worker,
+            Member::SecondWorker => self.second_worker.as_mut().unwrap_or(&mut self.worker),
         }
     }
 
@@ -128,7 +160,7 @@ impl Cluster {
         let address = match member {
             Member::ApiA => Some(&self.apis[0].1),
             Member::ApiB => Some(&self.apis[1].1),
-            Member::Tasks | Member::Worker => None,
+            Member::Tasks | Member::Worker | Member::SecondWorker => None,
         };
         let address = address.map(|address| address.trim_start_matches("http://").to_owned());
         let (fresh, _) = launch(&self.settings, self.lines.as_deref(), member, address).await?;
@@ -186,7 +218,8 @@ async fn launch(
     let mut command = match member {
         Member::ApiA | Member::ApiB => settings.command("api")?,
         Member::Tasks => settings.command("tasks")?,
-        Member::Worker => settings.worker()?,
+        Member::Worker => settings.worker("worker")?,
+        Member::SecondWorker => settings.worker("second")?,
     };
     if let Some(lines) = lines {
         lines.lead(member, &mut command);

@@ -32,7 +32,7 @@ impl Server {
     /// Whether the process uses it.
     pub fn is_used_by(self, member: Member) -> bool {
         match self {
-            Self::Postgres => member != Member::Worker,
+            Self::Postgres => !matches!(member, Member::Worker | Member::SecondWorker),
             Self::Redis => true,
             Self::RabbitMq => member == Member::Tasks,
         }

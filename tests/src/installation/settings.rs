@@ -69,15 +69,18 @@ impl Settings {
         Ok(berth)
     }
 
-    /// A worker.
-    pub(super) fn worker(&self) -> Result<Command> {
+    /// A worker; what is its own lies in folders of this name.
+    pub(super) fn worker(&self, name: &str) -> Result<Command> {
         let mut worker = Command::new(worker_program()?);
         self.common(&mut worker);
         worker
             .arg("node")
             .env("BERTH_WORKER__ONNXRUNTIME_LIBRARY", onnxruntime_library()?)
-            .env("BERTH_WORKER__SOCKET_FOLDER", self.folder.path().join("worker"))
-            .env("BERTH_WORKER__CACHE_FOLDER", self.folder.path().join("cache"));
+            .env("BERTH_WORKER__SOCKET_FOLDER", self.folder.path().join(name))
+            .env(
+                "BERTH_WORKER__CACHE_FOLDER",
+                self.folder.path().join(format!("{name}-cache")),
+            );
         self.set_own(&mut worker);
         Ok(worker)
     }

@@ -42,7 +42,10 @@ pub struct Http {
     pub upload_timeout: Span,
     /// The longest that one inference request may take; it gets 504 afterwards and its work is stopped.
     pub inference_timeout: Span,
-    /// How long running requests may take to end after SIGTERM; afterwards they are cut.
+    /// How long requests are still taken after SIGTERM, while `/readyz` says no and each answer over HTTP/1.1 closes its connection:
+    /// so that whatever balances the load has time to look elsewhere. At least as long as it needs to notice.
+    pub drain_delay: Span,
+    /// How long running requests may take to end after that; afterwards they are cut.
     pub shutdown_timeout: Span,
     /// Whether answers are compressed for clients that ask for it. Costs processor time, saves network.
     pub compression: bool,
@@ -87,6 +90,7 @@ impl Default for Http {
             upload_stall_timeout: Span::seconds(60),
             upload_timeout: Span::hours(6),
             inference_timeout: Span::seconds(60),
+            drain_delay: Span::seconds(1),
             shutdown_timeout: Span::seconds(30),
             compression: true,
             documentation: true,

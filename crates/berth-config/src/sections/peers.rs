@@ -22,7 +22,8 @@ pub struct Peers {
     /// its own machine reach it. Needs `peers.tls` or `peers.secret`.
     #[schemars(with = "Option<String>", example = "0.0.0.0:7420")]
     pub listen: Option<SocketAddr>,
-    /// `host:port` by which others reach this worker. Without it, the name of the machine and the port of `peers.listen`.
+    /// The host, or `host:port`, by which others reach this worker; without a port, that of `peers.listen`. Without it, the name of the
+    /// machine.
     #[schemars(example = "gpu-node-3.internal:7420")]
     pub address: Option<String>,
     /// Whether workers on the same machine are reached by their Unix sockets, which is faster. Turned off, they are reached as
@@ -99,16 +100,28 @@ impl Section for Peers {
             );
         }
         if let Some(address) = &self.address
-            && address
-                .rsplit_once(':')
-                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+            && !is_address(address)
         {
             check.problem(
                 "address",
-                "must be a host and a port, such as `gpu-node-3.internal:7420`",
+                "must be a host, with or without a port, such as `gpu-node-3.internal:7420`",
             );
         }
     }
+}
+
+/// Whether a text is a host with or without a port; an IPv6 address stands in brackets.
+fn is_address(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let host_fits = if host.contains(':') {
+        host.starts_with('[') && host.ends_with(']')
+    } else {
+        !host.is_empty()
+    };
+    host_fits && !host.contains('/') && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 impl PeerTls {
@@ -126,6 +139,36 @@ impl PeerTls {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_hosts_with_or_without_a_port() {
+        for address in [
+            "worker",
+            "worker:7420",
+            "10.0.0.1",
+            "10.0.0.1:1",
+            "[::1]",
+            "[::1]:7420",
+        ] {
+            assert!(is_address(address), "{address}");
+        }
+        for address in [
+            "",
+            ":1",
+            "worker:",
+            "worker:x",
+            "worker:70000",
+            "::1",
+            "http://worker",
+        ] {
+            assert!(!is_address(address), "{address}");
         }
     }
 }

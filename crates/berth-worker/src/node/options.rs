@@ -120,11 +120,15 @@ pub(super) fn peers(config: &Config) -> anyhow::Result<Peers> {
 
 /// How other machines reach this node, which listens at `listening`.
 pub(super) fn endpoint(config: &Config, listening: SocketAddr) -> String {
-    config
-        .peers
-        .address
-        .clone()
-        .unwrap_or_else(|| format!("{}:{}", machine::hostname(), listening.port()))
+    let host = config.peers.address.clone().unwrap_or_else(machine::hostname);
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port {
+        host
+    } else {
+        format!("{host}:{}", listening.port())
+    }
 }
 
 /// How long runners that end are waited for.

@@ -22,10 +22,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let metrics = start::count(&shutdown)?;
     let foundation = Foundation::lay(&config, foundation::redis(&config)?).await?;
-    let address = api::begin(&config, &foundation, &metrics, &shutdown)
-        .await?
-        .address;
+    let serving = api::begin(&config, &foundation, &metrics, &shutdown).await?;
+    let address = serving.address;
+    if let Some(grpc) = serving.grpc {
+        output::line(format_args!("gRPC listening on {grpc}"))?;
+    }
     output::line(format_args!("listening on {address}"))?;
     tracing::info!(address, "serving");
-    shutdown.wait(config.http.shutdown_timeout.get()).await
+    let limit = config.http.drain_delay.get() + config.http.shutdown_timeout.get();
+    shutdown.wait(limit).await
 }

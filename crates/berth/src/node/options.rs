@@ -267,6 +267,7 @@ pub(crate) fn http(config: &Config) -> anyhow::Result<berth_api::Options> {
         upload_timeout: http.upload_timeout.get(),
         keep_alive: http.keep_alive.get(),
         inference_timeout: http.inference_timeout.get(),
+        drain_delay: http.drain_delay.get(),
         shutdown_timeout: http.shutdown_timeout.get(),
         compression: http.compression,
         documentation: http.documentation,

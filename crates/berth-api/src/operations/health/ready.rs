@@ -20,7 +20,7 @@ declare_errors!(Errors for Native: []);
     security(()),
     responses(
         (status = 200, description = "The server takes requests.", body = Report),
-        (status = 503, description = "No part can be reached, or not all of them could be so far.", body = Report),
+        (status = 503, description = "No part can be reached, not all of them could be so far, or the server is about to stop.", body = Report),
         Errors
     )
 )]

@@ -32,6 +32,8 @@ pub(crate) fn presets(source: Source, state: &State, database: &DatabaseUrls) ->
         )
         .with_preset("auth", "key_environment", "dev")
         .with_preset("auth", "sign_up", "open")
+        // Nothing balances a load before it.
+        .with_preset("http", "drain_delay", "0s")
         .with_preset("gate", "program", text(&program))
         .with_preset("gate", "sandbox", "best_effort")
         .with_preset("telemetry", "log_level", "warn"))
