@@ -7,6 +7,7 @@ mod request;
 mod tokens;
 
 pub(crate) use answer::answer;
+pub(crate) use batches::of as groups;
 pub(crate) use plan::{Plan, Unfit};
 pub(crate) use request::{Input, Request};
 pub(crate) use tokens::{TokenizerError, Tokens};

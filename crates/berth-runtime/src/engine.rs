@@ -1,84 +1,246 @@
-//! A bounded queue before one compute thread that owns what computes.
+//! Computes what is asked of all loaded models, on a few threads.
+//!
+//! A [`Program`] computes for one model, one run at a time; a [`Lane`] is that model's way into the engine. What waits is
+//! kept apart by model and tenant. A thread that is free asks whose turn it is (`shares`), whether to wait a moment for more
+//! (`pace`), and how large the run should be (`sizes`); it takes pieces of as many requests as fit together (`bundle`), runs
+//! them, and gives each its own answer. There is no thread for a model, and none for a request.
 
-mod queue;
+mod bundle;
+mod compute;
+mod pace;
+mod shares;
+mod sizes;
+mod state;
+mod ticket;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod simulation;
+
+use std::collections::hash_map::RandomState;
+use std::future::poll_fn;
+use std::hash::BuildHasher as _;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
 use berth_inference::Interrupt;
-use tokio::sync::oneshot;
 
-use crate::engine::queue::{Job, Next, Queue};
 use crate::failure::{Code, Failure};
+use crate::turns::Turns;
+use state::{LaneId, Look, State};
+use ticket::{Ticket, Wakers};
 
-/// After so long without work the compute thread gives freed memory back to the system.
-const QUIET: Duration = Duration::from_secs(2);
+pub(crate) use bundle::{Form, wastes_little};
+pub(crate) use state::Standing;
+pub(crate) use ticket::{Done, Times};
 
-/// Runs work of type `W` one by one, each giving a product `P`. Dropping it finishes the present work and ends the thread.
-pub(crate) struct Engine<W, P> {
-    queue: Arc<Queue<W, P>>,
-    thread: Option<JoinHandle<()>>,
+/// Computes for one model.
+pub(crate) trait Program: Send + 'static {
+    /// A piece of a request.
+    type Work: Send + Sync + 'static;
+    /// What comes of it.
+    type Product: Send + 'static;
+
+    /// Runs these pieces together and gives one result for each. Fails when the run as a whole fails.
+    fn run(
+        &mut self,
+        works: &[&Self::Work],
+        interrupt: &Interrupt,
+    ) -> Result<Results<Self::Product>, Refusal>;
 }
 
-/// A product, and how it came about.
+/// One result for each piece of a run.
+pub(crate) type Results<P> = Vec<Result<P, Failure>>;
+
+/// Why a run gave nothing.
 #[derive(Debug)]
-pub(crate) struct Done<P> {
-    pub(crate) product: P,
-    pub(crate) queued: Duration,
-    pub(crate) computed: Duration,
+pub(crate) enum Refusal {
+    /// It failed.
+    Failed(Failure),
+    /// What came of it cannot be told apart, or the pieces do not fit together: each has to run alone, now and later.
+    Inseparable,
 }
 
-impl<W: Send + 'static, P: Send + 'static> Engine<W, P> {
-    /// Starts the compute thread, which owns `execute`. At most `capacity` requests wait. Fails when the system gives no
-    /// thread.
-    pub(crate) fn start(
-        capacity: usize,
-        execute: impl FnMut(W, &Interrupt) -> Result<P, Failure> + Send + 'static,
-    ) -> io::Result<Self> {
-        let queue = Arc::new(Queue::new(capacity));
-        let source = Arc::clone(&queue);
-        let thread = thread::Builder::new()
-            .name("compute".to_owned())
-            .spawn(move || compute(&source, execute))?;
-        Ok(Self {
-            queue,
-            thread: Some(thread),
-        })
+/// A piece of a request: what can run by itself or with others.
+#[derive(Debug)]
+pub(crate) struct Piece<W> {
+    pub(crate) work: W,
+    pub(crate) form: Form,
+    /// How much memory it holds.
+    pub(crate) bytes: usize,
+}
+
+/// How an engine is set up.
+#[derive(Clone)]
+pub(crate) struct Options {
+    /// How many runs there are at once, of different models.
+    pub(crate) threads: usize,
+    /// Most bytes that wait.
+    pub(crate) queue_bytes: usize,
+    /// Who says when the device may be used.
+    pub(crate) turns: Arc<dyn Turns>,
+}
+
+/// How one model is served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaneOptions {
+    /// How many requests may wait.
+    pub(crate) queue_requests: usize,
+    /// The longest wait for others before a run.
+    pub(crate) longest_wait: Duration,
+    /// What runs should weigh before anything is known about them.
+    pub(crate) usual_weight: u64,
+    /// What they may weigh at most, unless a single piece weighs more.
+    pub(crate) most_weight: u64,
+}
+
+/// The threads, and what they share. Dropping it ends them after their present runs.
+pub(crate) struct Engine<P: Program> {
+    shared: Arc<Shared<P>>,
+    threads: Vec<JoinHandle<()>>,
+    hasher: RandomState,
+}
+
+struct Shared<P: Program> {
+    state: Mutex<Guarded<P>>,
+    changed: Condvar,
+    turns: Arc<dyn Turns>,
+}
+
+struct Guarded<P: Program> {
+    queues: State<P>,
+    closed: bool,
+    /// How many threads have nothing to do, and how many of them are being woken.
+    sleeping: usize,
+    woken: usize,
+    /// Until when a thread sleeps at most because something is held.
+    watched: Option<Instant>,
+}
+
+impl<P: Program> Engine<P> {
+    /// Starts the threads. Fails when the system gives none.
+    pub(crate) fn start(options: Options) -> io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(Guarded {
+                queues: State::new(options.queue_bytes),
+                closed: false,
+                sleeping: 0,
+                woken: 0,
+                watched: None,
+            }),
+            changed: Condvar::new(),
+            turns: options.turns,
+        });
+        let mut engine = Self {
+            shared,
+            threads: Vec::new(),
+            hasher: RandomState::new(),
+        };
+        for _ in 0..options.threads.max(1) {
+            let shared = Arc::clone(&engine.shared);
+            let thread = thread::Builder::new().name("compute".to_owned());
+            engine.threads.push(thread.spawn(move || compute::run(&shared))?);
+        }
+        Ok(Arc::new(engine))
     }
 
-    /// Runs `work` when its turn comes. Dropping the future takes the work back: out of the queue, or by interrupting it.
+    /// Adds a model.
+    pub(crate) fn open(self: &Arc<Self>, program: P, options: LaneOptions) -> Lane<P> {
+        let id = self.shared.lock().queues.open(program, options);
+        Lane {
+            engine: Arc::clone(self),
+            id,
+        }
+    }
+}
+
+impl<P: Program> Drop for Engine<P> {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a compute thread panicked");
+            }
+        }
+    }
+}
+
+/// One model's way into the engine. Dropping it removes the model.
+pub(crate) struct Lane<P: Program> {
+    engine: Arc<Engine<P>>,
+    id: LaneId,
+}
+
+impl<P: Program> Lane<P> {
+    /// The number under which an owner's requests are treated as one.
+    pub(crate) fn tenant(&self, organization: &str, project: &str) -> u64 {
+        self.engine.hasher.hash_one((organization, project))
+    }
+
+    /// Runs the pieces of one request when its turn comes. Dropping the future takes the request back: out of the queue, or
+    /// by interrupting its run when it was the last to wait for it.
     ///
-    /// Fails when the queue is full, when the deadline passes, or when the work itself fails.
-    pub(crate) async fn run(&self, work: W, deadline: Option<Instant>) -> Result<Done<P>, Failure> {
-        let (reply, answer) = oneshot::channel();
-        let interrupt = Interrupt::new();
-        let ticket = self.queue.push(work, interrupt.clone(), reply)?;
-        let _withdrawn = Withdraw {
-            queue: &self.queue,
-            ticket,
-            interrupt,
+    /// Fails when too much waits, when the deadline passes or surely will, or when a piece fails.
+    pub(crate) async fn run(
+        &self,
+        tenant: u64,
+        pieces: Vec<Piece<P::Work>>,
+        deadline: Option<Instant>,
+    ) -> Result<Done<P::Product>, Failure> {
+        let shared = &*self.engine.shared;
+        let now = Instant::now();
+        let (pushed, wake) = {
+            let mut state = shared.lock();
+            let pushed = state.queues.push(self.id, tenant, pieces, deadline, now)?;
+            let needed = match pushed.look {
+                Look::Now => true,
+                Look::Later => false,
+                Look::At(until) => state.watched.is_none_or(|watched| watched > until),
+            };
+            let wake = needed && state.sleeping > state.woken;
+            state.woken += usize::from(wake);
+            (pushed, wake)
         };
-        let answer = match deadline {
+        drop(Wakers::new(pushed.displaced));
+        let waiting = Waiting {
+            shared,
+            ticket: pushed.ticket,
+            flow: pushed.flow,
+            request: pushed.request,
+        };
+        if wake {
+            let wake = WakeOnDrop(&shared.changed);
+            if pushed.crowded {
+                // Others that came in the same moment are taken in first: a thread is woken once for all of them.
+                tokio::task::yield_now().await;
+            }
+            drop(wake);
+        }
+        let answer = poll_fn(|context| waiting.ticket.poll(context));
+        match deadline {
             None => answer.await,
             Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
                 .await
-                .map_err(|_| late())?,
-        };
-        // The thread answers everything it takes, and takes everything before it ends.
-        answer.unwrap_or_else(|_| Err(Failure::new(Code::Internal, "The model has stopped.")))
+                .unwrap_or_else(|_| Err(late())),
+        }
+    }
+
+    /// How the model stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let standing = self.engine.shared.lock().queues.standing(self.id, Instant::now());
+        standing.unwrap_or_default()
     }
 }
 
-impl<W, P> Drop for Engine<W, P> {
+impl<P: Program> Drop for Lane<P> {
     fn drop(&mut self) {
-        self.queue.close();
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!(panic = words(&*panic), "the compute thread panicked");
-        }
+        let (program, wakers) = self.engine.shared.lock().queues.close(self.id);
+        drop(Wakers::new(wakers));
+        drop(program);
     }
 }
 
@@ -90,173 +252,35 @@ pub(crate) fn late() -> Failure {
     )
 }
 
-/// Takes work back when nobody waits for it any more.
-struct Withdraw<'a, W, P> {
-    queue: &'a Queue<W, P>,
-    ticket: u64,
-    interrupt: Interrupt,
+/// Takes a request back when nobody waits for it any more.
+struct Waiting<'a, P: Program> {
+    shared: &'a Shared<P>,
+    ticket: Arc<Ticket<P::Product>>,
+    flow: usize,
+    request: u64,
 }
 
-impl<W, P> Drop for Withdraw<'_, W, P> {
+impl<P: Program> Drop for Waiting<'_, P> {
     fn drop(&mut self) {
-        self.queue.remove(self.ticket);
-        self.interrupt.trigger();
+        if self.ticket.abandon() {
+            let removed = self.shared.lock().queues.remove(self.flow, self.request);
+            // Large work is freed after the lock.
+            drop(removed);
+        }
     }
 }
 
-fn compute<W, P>(queue: &Queue<W, P>, mut execute: impl FnMut(W, &Interrupt) -> Result<P, Failure>) {
-    let mut worked = false;
-    loop {
-        let job = match queue.next(worked.then_some(QUIET)) {
-            Next::Job(job) => job,
-            Next::Quiet => {
-                berth_inference::memory::release_free_pages();
-                worked = false;
-                continue;
-            }
-            Next::Closed => return,
-        };
-        worked = true;
-        let Job {
-            work,
-            interrupt,
-            queued_at,
-            reply,
-            ..
-        } = job;
-        if interrupt.is_triggered() {
-            continue;
-        }
-        let begun = Instant::now();
-        // A defect in one request must not end the service of all others.
-        let result = catch_unwind(AssertUnwindSafe(|| execute(work, &interrupt))).unwrap_or_else(|panic| {
-            tracing::error!(panic = words(&*panic), "a request made the compute thread panic");
-            Err(Failure::new(
-                Code::Internal,
-                "The request hit a defect of the server.",
-            ))
-        });
-        let done = result.map(|product| Done {
-            product,
-            queued: begun.duration_since(queued_at),
-            computed: begun.elapsed(),
-        });
-        // Whoever asked may have gone in the meantime, which is theirs to do.
-        let _ = reply.send(done);
+/// Wakes a thread, even when whoever was to do it is gone.
+struct WakeOnDrop<'a>(&'a Condvar);
+
+impl Drop for WakeOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-    use tokio::time::timeout;
-
-    use super::*;
-
-    /// An engine that says when it begins a job and goes on when it is let; the product is the work.
-    fn gated(capacity: usize) -> (Engine<u32, u32>, UnboundedReceiver<u32>, mpsc::Sender<()>) {
-        let (begun, begins) = unbounded_channel();
-        let (open, gate) = mpsc::channel();
-        let engine = Engine::start(capacity, move |work, interrupt: &Interrupt| {
-            begun.send(work).expect("the test listens");
-            while gate.recv_timeout(Duration::from_millis(1)).is_err() {
-                if interrupt.is_triggered() {
-                    return Err(late());
-                }
-            }
-            Ok(work)
-        });
-        (engine.expect("a thread"), begins, open)
-    }
-
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn work_is_done_in_order_and_timed() {
-        let engine = Engine::start(8, |work: u32, _: &Interrupt| Ok(work + 1)).expect("a thread");
-        let (a, b) = tokio::join!(engine.run(1, None), engine.run(2, None));
-        let (a, b) = (a.expect("done"), b.expect("done"));
-        assert_eq!((a.product, b.product), (2, 3));
-    }
-
-    #[tokio::test]
-    async fn full_queue_refuses_at_once() {
-        let (engine, mut begins, open) = gated(1);
-        let engine = Arc::new(engine);
-        let spawn = |work| {
-            let engine = Arc::clone(&engine);
-            tokio::spawn(async move { engine.run(work, None).await })
-        };
-        let running = spawn(1);
-        tokio::task::yield_now().await;
-        assert_eq!(timeout(LIMIT, begins.recv()).await, Ok(Some(1)));
-        let waiting = spawn(2);
-        tokio::task::yield_now().await;
-        let refused = engine.run(3, None).await.expect_err("the queue is full");
-        assert_eq!(refused.code, Code::QueueFull);
-        for _ in 0..2 {
-            open.send(()).expect("the engine listens");
-        }
-        assert_eq!(running.await.expect("no panic").expect("done").product, 1);
-        assert_eq!(waiting.await.expect("no panic").expect("done").product, 2);
-    }
-
-    #[tokio::test]
-    async fn caller_that_goes_away_leaves_the_queue_and_stops_the_run() {
-        let (engine, mut begins, open) = gated(1);
-        let engine = Arc::new(engine);
-        let spawn = |work| {
-            let engine = Arc::clone(&engine);
-            tokio::spawn(async move { engine.run(work, None).await })
-        };
-        let running = spawn(1);
-        tokio::task::yield_now().await;
-        assert_eq!(timeout(LIMIT, begins.recv()).await, Ok(Some(1)));
-        let waiting = spawn(2);
-        tokio::task::yield_now().await;
-        waiting.abort();
-        assert!(waiting.await.expect_err("aborted").is_cancelled());
-        // The place in the queue is free again, and the second job never begins.
-        let third = spawn(3);
-        tokio::task::yield_now().await;
-        running.abort();
-        assert_eq!(timeout(LIMIT, begins.recv()).await, Ok(Some(3)));
-        open.send(()).expect("the engine listens");
-        assert_eq!(third.await.expect("no panic").expect("done").product, 3);
-    }
-
-    #[tokio::test]
-    async fn deadline_interrupts_the_run() {
-        let (engine, _begins, open) = gated(1);
-        let soon = Instant::now() + Duration::from_millis(20);
-        let failure = engine.run(1, Some(soon)).await.expect_err("too late");
-        assert_eq!(failure.code, Code::DeadlineExceeded);
-        // The first run may still take one before it sees the interrupt.
-        for _ in 0..2 {
-            open.send(()).expect("the engine listens");
-        }
-        assert_eq!(engine.run(2, None).await.expect("done").product, 2);
-    }
-
-    #[tokio::test]
-    async fn panic_in_one_request_is_its_own_failure() {
-        let engine = Engine::start(1, |work: u32, _: &Interrupt| {
-            assert!(work != 1, "a defect");
-            Ok(work)
-        });
-        let engine = engine.expect("a thread");
-        let failure = engine.run(1, None).await.expect_err("a defect");
-        assert_eq!(failure.code, Code::Internal);
-        assert_eq!(engine.run(2, None).await.expect("done").product, 2);
+impl<P: Program> Shared<P> {
+    fn lock(&self) -> MutexGuard<'_, Guarded<P>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

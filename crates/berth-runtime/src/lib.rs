@@ -2,6 +2,9 @@
 
 mod runtime;
 
+mod compute;
+mod turns;
+
 mod embeddings;
 mod oip;
 
@@ -14,6 +17,8 @@ mod failure;
 mod json;
 mod numbers;
 
+pub use compute::{Compute, ComputeOptions};
 pub use failure::{Code, Failure};
 pub use prove::Proof;
-pub use runtime::{LoadError, Options, Runtime};
+pub use runtime::{LoadError, Options, Runtime, Stats};
+pub use turns::{Always, Turns};

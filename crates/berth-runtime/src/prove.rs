@@ -78,7 +78,7 @@ impl Runtime {
                     .push("The inputs are too large to try the model on made-up ones.".to_owned());
                 return;
             };
-            match self.run_tensors(inputs, outputs.clone(), None).await {
+            match self.run_tensors(0, inputs, outputs.clone(), None).await {
                 Ok((_, times)) => {
                     accepted = true;
                     proof.computed += times.computed;

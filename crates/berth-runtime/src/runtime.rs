@@ -7,18 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use berth_domain::clock::Clock;
-use berth_domain::manifest::{Manifest, Task, TextEmbedding};
+use berth_domain::manifest::{Manifest, Task};
 use berth_domain::tensor::TensorSpec;
 use berth_inference::{Backend, Error, Model, Tensor};
 use berth_protocol::runner::{InferRequest, InferResponse, Operation, Units};
 use berth_protocol::transport::MESSAGE_LIMIT_BYTES;
 
+use crate::compute::{Compute, ComputeOptions};
 use crate::embeddings::{self, Plan, TokenizerError, Tokens, Unfit};
-use crate::engine::{self, Engine};
+use crate::engine::{self, Done, Lane, LaneOptions, Piece, Times};
 use crate::failure::{Code, Failure};
 use crate::offload::Offload;
 use crate::oip::{self, Written};
-use crate::work::{Product, Times, Work, executor, split};
+use crate::work::{Joining, Loaded, Product, Work};
+
+/// What a run weighs before it is known what is best: rows, or tokens where texts are embedded.
+const USUAL_ROWS: u64 = 4;
+const USUAL_TOKENS: u64 = 256;
 
 /// How a model is loaded and served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +32,13 @@ pub struct Options {
     pub inference: berth_inference::Options,
     /// How many requests may wait for their turn.
     pub queue_requests: usize,
-    /// How many tokens one run reads at most, padding included. More is faster for many rows and holds more memory.
+    /// How many rows one run has at most, of a model that takes tensors.
+    pub batch_rows: usize,
+    /// How many tokens one run reads at most, padding included, of a model that embeds texts. How large runs really are is
+    /// learned; this bounds the memory that they hold.
     pub batch_tokens: usize,
+    /// How long a request waits at most for others to share its run with.
+    pub batch_delay: Duration,
     /// Most bytes of one answer.
     pub answer_bytes: usize,
 }
@@ -38,7 +48,9 @@ impl Default for Options {
         Self {
             inference: berth_inference::Options::default(),
             queue_requests: 256,
+            batch_rows: 64,
             batch_tokens: 2048,
+            batch_delay: Duration::from_millis(5),
             // Some room for the other fields of the message.
             answer_bytes: MESSAGE_LIMIT_BYTES - 4096,
         }
@@ -75,9 +87,23 @@ struct Inner {
     outputs: Vec<TensorSpec>,
     providers: Vec<String>,
     texts: Option<Texts>,
-    engine: Engine<Work, Product>,
+    joining: Joining,
+    lane: Lane<Loaded>,
     offload: Offload,
     answer_bytes: usize,
+}
+
+/// How busy a model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// How many requests wait for their turn, and the weight of their work: rows, or tokens where texts are embedded.
+    pub waiting_requests: usize,
+    /// See there.
+    pub waiting_weight: u64,
+    /// How long a newcomer would wait.
+    pub expected_wait: Duration,
+    /// What one run weighs at most, as learned so far.
+    pub batch_weight: u64,
 }
 
 /// The side of text embedding that needs no session.
@@ -87,8 +113,21 @@ struct Texts {
 }
 
 impl Runtime {
-    /// Loads the model in `folder` and starts its compute thread. Fails with a reason for the owner of the model.
+    /// Loads the model in `folder`, with a compute thread of its own. Fails with a reason for the owner of the model.
     pub fn load(
+        backend: &dyn Backend,
+        folder: &Path,
+        manifest: &Manifest,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LoadError> {
+        let compute = Compute::start(ComputeOptions::default()).map_err(LoadError::Thread)?;
+        Self::load_on(&compute, backend, folder, manifest, options, clock)
+    }
+
+    /// The same on threads that compute other models too.
+    pub fn load_on(
+        compute: &Compute,
         backend: &dyn Backend,
         folder: &Path,
         manifest: &Manifest,
@@ -117,20 +156,38 @@ impl Runtime {
         let (texts, plan) = match embedding.zip(tokens) {
             None => (None, None),
             Some((embedding, tokens)) => {
-                let plan = plan(manifest, embedding, (&inputs, &outputs), &tokens, options)?;
+                let plan = Plan::new(manifest, embedding, (&inputs, &outputs), tokens.padding_id())
+                    .map_err(LoadError::Unfit)?;
                 let dimensions = embedding.dimensions;
                 (Some(Texts { tokens, dimensions }), Some(plan))
             }
         };
-        let engine =
-            Engine::start(options.queue_requests, executor(session, plan)).map_err(LoadError::Thread)?;
+        let joining = Joining::new(
+            (&inputs, &outputs),
+            !manifest.batching.rows_depend_on_neighbors,
+            plan.as_ref(),
+            (options.batch_rows, options.batch_tokens),
+        );
+        let lane = LaneOptions {
+            queue_requests: options.queue_requests,
+            longest_wait: options.batch_delay,
+            usual_weight: if plan.is_some() { USUAL_TOKENS } else { USUAL_ROWS },
+            most_weight: u64::try_from(if plan.is_some() {
+                options.batch_tokens
+            } else {
+                options.batch_rows
+            })
+            .unwrap_or(u64::MAX),
+        };
+        let lane = compute.0.open(Loaded { session, plan }, lane);
         Ok(Self(Arc::new(Inner {
             clock,
             inputs,
             outputs,
             providers,
             texts,
-            engine,
+            joining,
+            lane,
             offload: Offload::new(),
             answer_bytes: options.answer_bytes,
         })))
@@ -156,6 +213,17 @@ impl Runtime {
         self.0.texts.is_some()
     }
 
+    /// How busy it is.
+    pub fn stats(&self) -> Stats {
+        let standing = self.0.lane.standing();
+        Stats {
+            waiting_requests: standing.requests,
+            waiting_weight: standing.weight,
+            expected_wait: standing.wait,
+            batch_weight: standing.limit,
+        }
+    }
+
     /// Answers a request. A failure is part of the answer. Dropping the future takes the request back.
     pub async fn infer(&self, request: InferRequest) -> InferResponse {
         let request = Arc::new(request);
@@ -177,6 +245,7 @@ impl Runtime {
     }
 
     async fn embed(&self, request: &Arc<InferRequest>) -> Result<InferResponse, Failure> {
+        let begun = Instant::now();
         if self.0.texts.is_none() {
             return Err(Failure::new(
                 Code::OperationNotSupported,
@@ -204,16 +273,15 @@ impl Runtime {
         let (rows, base64, dimensions) = self.0.offload.run(request.body.len(), deadline, prepare).await?;
         let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let tokens = rows.iter().map(|row| u64::try_from(row.len()).unwrap_or(0)).sum();
-        let done = self.0.engine.run(Work::Embed(rows), deadline).await?;
-        let (Product::Vectors(vectors), times) = split(done) else {
-            return Err(Failure::new(
-                Code::Internal,
-                "The compute thread mixed up its work.",
-            ));
-        };
+        let tenant = self.tenant(request);
+        let (pieces, places) = self.0.joining.texts(rows);
+        let prepared = begun.elapsed();
+        let done = self.0.lane.run(tenant, pieces, deadline).await?;
+        let post = Instant::now();
+        let dimensions = usize::try_from(dimensions).unwrap_or(1);
+        let (vectors, times) = in_order(done, &places, dimensions)?;
         let size = vectors.len() * if base64 { 6 } else { 13 };
         let named = Arc::clone(request);
-        let dimensions = usize::try_from(dimensions).unwrap_or(1);
         let render = move |_: &AtomicBool| {
             Ok(embeddings::answer(
                 &named.model,
@@ -229,10 +297,11 @@ impl Runtime {
             output_tokens: 0,
             rows: count,
         };
-        self.respond(Written::json(body), units, times)
+        self.respond(Written::json(body), units, times, (prepared, post.elapsed()))
     }
 
     async fn run_graph(&self, request: &Arc<InferRequest>) -> Result<InferResponse, Failure> {
+        let begun = Instant::now();
         let deadline = self.deadline(request)?;
         let (inner, named) = (Arc::clone(&self.0), Arc::clone(request));
         let prepare = move |_: &AtomicBool| oip::Request::parse(&named, &inner.inputs, &inner.outputs);
@@ -248,7 +317,11 @@ impl Runtime {
             rows: rows.map_or(1, |&rows| u64::try_from(rows).unwrap_or(u64::MAX)),
         };
         let (form, names) = (asked.form, asked.outputs);
-        let (outputs, times) = self.run_tensors(asked.inputs, names.clone(), deadline).await?;
+        let (tenant, prepared) = (self.tenant(request), begun.elapsed());
+        let (outputs, times) = self
+            .run_tensors(tenant, asked.inputs, names.clone(), deadline)
+            .await?;
+        let post = Instant::now();
         let size = outputs.iter().map(|tensor| tensor.elements().len() * 8).sum();
         let (named, answer_bytes) = (Arc::clone(request), self.0.answer_bytes);
         let render = move |_: &AtomicBool| {
@@ -256,27 +329,38 @@ impl Runtime {
             form.write(&named.model, &named.version, &outputs, answer_bytes)
         };
         let written = self.0.offload.run(size, deadline, render).await?;
-        self.respond(written, units, times)
+        self.respond(written, units, times, (prepared, post.elapsed()))
     }
 
-    /// Runs the graph on tensors, in its turn.
+    /// Runs the graph on tensors, in its turn among those of this tenant.
     pub(crate) async fn run_tensors(
         &self,
+        tenant: u64,
         inputs: Vec<(String, Tensor)>,
         outputs: Vec<String>,
         deadline: Option<Instant>,
     ) -> Result<(Vec<Tensor>, Times), Failure> {
-        let done = self.0.engine.run(Work::Run { inputs, outputs }, deadline).await?;
-        match split(done) {
-            (Product::Tensors(outputs), times) => Ok((outputs, times)),
-            (Product::Vectors(_), _) => Err(Failure::new(
-                Code::Internal,
-                "The compute thread mixed up its work.",
-            )),
+        let piece = self.0.joining.tensors(inputs, outputs, self.0.texts.is_some());
+        let pieces: Vec<Piece<Work>> = vec![piece];
+        let mut done = self.0.lane.run(tenant, pieces, deadline).await?;
+        match done.products.pop() {
+            Some(Product::Tensors(outputs)) => Ok((outputs, done.times)),
+            _ => Err(mixed_up()),
         }
     }
 
-    fn respond(&self, written: Written, units: Units, times: Times) -> Result<InferResponse, Failure> {
+    /// Whose request it is, for fairness.
+    fn tenant(&self, request: &InferRequest) -> u64 {
+        self.0.lane.tenant(&request.organization, &request.project)
+    }
+
+    fn respond(
+        &self,
+        written: Written,
+        units: Units,
+        times: Times,
+        (prepared, post): (Duration, Duration),
+    ) -> Result<InferResponse, Failure> {
         if written.body.len() > self.0.answer_bytes {
             return Err(Failure::answer_too_large(self.0.answer_bytes));
         }
@@ -288,6 +372,11 @@ impl Runtime {
             queue_us: microseconds(times.queued),
             failure: None,
             header_bytes: written.header_bytes,
+            prepare_us: microseconds(prepared),
+            batch_wait_us: microseconds(times.held),
+            post_us: microseconds(post),
+            batch_requests: times.batch_requests,
+            batch_weight: times.batch_weight,
         })
     }
 
@@ -305,21 +394,28 @@ impl Runtime {
     }
 }
 
-fn plan(
-    manifest: &Manifest,
-    embedding: &TextEmbedding,
-    specs: (&[TensorSpec], &[TensorSpec]),
-    tokens: &Tokens,
-    options: &Options,
-) -> Result<Plan, LoadError> {
-    Plan::new(
-        manifest,
-        embedding,
-        specs,
-        tokens.padding_id(),
-        options.batch_tokens,
-    )
-    .map_err(LoadError::Unfit)
+/// The vectors in the order of the texts.
+fn in_order(
+    done: Done<Product>,
+    places: &[Vec<usize>],
+    dimensions: usize,
+) -> Result<(Vec<f32>, Times), Failure> {
+    let rows = places.iter().map(Vec::len).sum::<usize>();
+    let mut vectors = vec![0.0; rows * dimensions];
+    for (product, places) in done.products.into_iter().zip(places) {
+        let Product::Vectors(own) = product else {
+            return Err(mixed_up());
+        };
+        for (vector, place) in own.chunks_exact(dimensions.max(1)).zip(places) {
+            let start = place * dimensions;
+            vectors[start..start + dimensions].copy_from_slice(vector);
+        }
+    }
+    Ok((vectors, done.times))
+}
+
+fn mixed_up() -> Failure {
+    Failure::new(Code::Internal, "The compute thread mixed up its work.")
 }
 
 fn microseconds(duration: Duration) -> u64 {

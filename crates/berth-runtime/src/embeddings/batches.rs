@@ -1,23 +1,29 @@
-//! Which rows of one request share a run.
+//! Which rows of one request share a run, where requests never do.
 
 use super::Row;
+use crate::engine::wastes_little;
 
-/// Groups of rows by index. Rows of equal length share a run; with `padding` also rows of different lengths. A run has at
-/// most `tokens` tokens, padding included, unless a single row has more.
-pub(super) fn of(rows: &[Row], padding: bool, tokens: usize) -> Vec<Vec<usize>> {
+/// Groups of rows by index. Rows of equal length share a run; with `padding` also rows of similar length. A run has at most
+/// `tokens` tokens, padding included, unless a single row has more.
+pub(crate) fn of(rows: &[Row], padding: bool, tokens: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     // The longest first: then the first row of a group tells how long its run is.
     order.sort_by_key(|&index| std::cmp::Reverse(rows[index].len()));
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut longest = 0;
+    let (mut longest, mut used) = (0, 0);
     for index in order {
         let length = rows[index].len();
+        let little = |weight: usize, used: usize| wastes_little(weight as u64, used as u64);
         match groups.last_mut() {
-            Some(group) if (padding || length == longest) && (group.len() + 1) * longest <= tokens => {
+            Some(group)
+                if (length == longest || padding && little((group.len() + 1) * longest, used + length))
+                    && (group.len() + 1) * longest <= tokens =>
+            {
+                used += length;
                 group.push(index);
             }
             _ => {
-                longest = length;
+                (longest, used) = (length, length);
                 groups.push(vec![index]);
             }
         }

@@ -5,7 +5,6 @@ use berth_domain::tensor::{Datatype, TensorSpec};
 use berth_inference::tensor::Elements;
 use berth_inference::{Error, Interrupt, Session, Tensor};
 
-use super::{Row, batches};
 use crate::failure::{Code, Failure};
 
 /// Why a graph cannot embed texts.
@@ -69,18 +68,15 @@ pub(crate) struct Plan {
     normalize: bool,
     dimensions: usize,
     padding: Option<u32>,
-    batch_tokens: usize,
 }
 
 impl Plan {
-    /// The plan for a graph with these inputs and outputs. Rows are padded with `padding_id` where that is safe; one run
-    /// reads at most `batch_tokens` tokens, padding included, unless a single row has more.
+    /// The plan for a graph with these inputs and outputs. Rows are padded with `padding_id` where that is safe.
     pub(crate) fn new(
         manifest: &Manifest,
         embedding: &TextEmbedding,
         (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
         padding_id: u32,
-        batch_tokens: usize,
     ) -> Result<Self, Unfit> {
         let inputs: Vec<_> = inputs.iter().map(role).collect::<Result<_, _>>()?;
         let has = |wanted| inputs.iter().any(|(_, role, _)| *role == wanted);
@@ -114,27 +110,23 @@ impl Plan {
             normalize: embedding.normalize,
             dimensions: usize::try_from(embedding.dimensions).unwrap_or(usize::MAX),
             padding,
-            batch_tokens,
         })
     }
 
-    /// The vectors of these rows, one after the other, in the order of the rows.
+    /// Whether rows of different lengths may share a run.
+    pub(crate) const fn pads(&self) -> bool {
+        self.padding.is_some()
+    }
+
+    /// The vectors of these rows, of one run.
     pub(crate) fn embed(
         &self,
         session: &mut dyn Session,
-        rows: &[Row],
+        rows: &[&[u32]],
         interrupt: &Interrupt,
-    ) -> Result<Vec<f32>, Failure> {
-        let mut vectors = vec![0.0; rows.len() * self.dimensions];
-        for batch in batches::of(rows, self.padding.is_some(), self.batch_tokens) {
-            let rows_of_batch: Vec<&[u32]> = batch.iter().map(|&index| &*rows[index]).collect();
-            let states = self.run(session, &rows_of_batch, interrupt)?;
-            self.pool(&states, &rows_of_batch, |place, vector| {
-                let start = batch[place] * self.dimensions;
-                vectors[start..start + self.dimensions].copy_from_slice(vector);
-            })?;
-        }
-        Ok(vectors)
+    ) -> Result<Vec<Result<Vec<f32>, Failure>>, Failure> {
+        let states = self.run(session, rows, interrupt)?;
+        self.pool(&states, rows)
     }
 
     fn run(
@@ -184,13 +176,8 @@ impl Plan {
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))
     }
 
-    /// Gives `take` the vector of each row.
-    fn pool(
-        &self,
-        states: &Tensor,
-        rows: &[&[u32]],
-        mut take: impl FnMut(usize, &[f32]),
-    ) -> Result<(), Failure> {
+    /// The vector of each row.
+    fn pool(&self, states: &Tensor, rows: &[&[u32]]) -> Result<Vec<Result<Vec<f32>, Failure>>, Failure> {
         let (shape, width) = (states.shape(), self.dimensions);
         let fits = match (self.pooling, shape) {
             (Pooling::None, &[count, found]) => count == rows.len() && found == width,
@@ -216,29 +203,28 @@ impl Plan {
         } else {
             shape[1] * width
         };
-        let mut vector = vec![0.0; width];
-        for (place, row) in rows.iter().enumerate() {
+        let vector = |(place, row): (usize, &&[u32])| {
             let state = &states[place * stride..(place + 1) * stride];
-            match self.pooling {
-                Pooling::None | Pooling::Cls => vector.copy_from_slice(&state[..width]),
+            let mut vector = match self.pooling {
+                Pooling::None | Pooling::Cls => state[..width].to_vec(),
                 Pooling::LastToken => {
                     let last = row.len().saturating_sub(1) * width;
-                    vector.copy_from_slice(&state[last..last + width]);
+                    state[last..last + width].to_vec()
                 }
-                Pooling::Mean => mean(&mut vector, &state[..row.len() * width], row.len()),
-            }
+                Pooling::Mean => mean(width, &state[..row.len() * width], row.len()),
+            };
             if self.normalize {
                 normalize(&mut vector);
             }
-            if !vector.iter().all(|number| number.is_finite()) {
-                return Err(Failure::new(
-                    Code::ModelFailed,
-                    "The model gave a vector with numbers that are not finite.",
-                ));
+            if vector.iter().all(|number| number.is_finite()) {
+                return Ok(vector);
             }
-            take(place, &vector);
-        }
-        Ok(())
+            Err(Failure::new(
+                Code::ModelFailed,
+                "The model gave a vector with numbers that are not finite.",
+            ))
+        };
+        Ok(rows.iter().enumerate().map(vector).collect())
     }
 }
 
@@ -291,9 +277,9 @@ fn floats(elements: &Elements) -> Result<std::borrow::Cow<'_, [f32]>, Failure> {
     })
 }
 
-fn mean(vector: &mut [f32], states: &[f32], count: usize) {
-    vector.fill(0.0);
-    for state in states.chunks_exact(vector.len().max(1)) {
+fn mean(width: usize, states: &[f32], count: usize) -> Vec<f32> {
+    let mut vector = vec![0.0; width];
+    for state in states.chunks_exact(width.max(1)) {
         for (sum, value) in vector.iter_mut().zip(state) {
             *sum += value;
         }
@@ -303,9 +289,10 @@ fn mean(vector: &mut [f32], states: &[f32], count: usize) {
         reason = "a row has fewer tokens than a float counts exactly"
     )]
     let count = count.max(1) as f32;
-    for sum in vector {
+    for sum in &mut vector {
         *sum /= count;
     }
+    vector
 }
 
 fn normalize(vector: &mut [f32]) {
