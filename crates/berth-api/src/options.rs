@@ -52,8 +52,10 @@ pub struct Options {
     pub h2c: bool,
     /// Web origins that may call everything. Projects list origins for inference themselves.
     pub allowed_origins: Vec<String>,
-    /// TLS on the listener; without it, plain HTTP.
+    /// TLS on the listeners; without it, plain HTTP.
     pub tls: Option<Tls>,
+    /// Inference over gRPC, on a listener of its own.
+    pub grpc: Option<Grpc>,
 }
 
 impl Default for Options {
@@ -81,6 +83,34 @@ impl Default for Options {
             h2c: false,
             allowed_origins: Vec::new(),
             tls: None,
+            grpc: None,
+        }
+    }
+}
+
+/// How to serve gRPC. What is not here is as over HTTP: TLS, limits, time limits.
+#[derive(Debug, Clone)]
+pub struct Grpc {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// How long nothing may come over a connection before its client is asked whether it is there.
+    pub keep_alive_interval: Duration,
+    /// How long the client may take to answer that.
+    pub keep_alive_timeout: Duration,
+    /// How long a connection without calls is kept.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            max_connections: 1_000,
+            keep_alive_interval: Duration::from_mins(1),
+            keep_alive_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_mins(5),
         }
     }
 }

@@ -12,6 +12,7 @@ use actix_web::dev::{Server as Running, ServiceFactory, ServiceRequest, ServiceR
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt as _;
 
 use crate::frame::Frame;
@@ -20,7 +21,7 @@ use crate::options::Options;
 use crate::services::Services;
 use crate::state::State;
 use crate::tls::{self, Certificate};
-use crate::{fallback, layers, openapi, routes};
+use crate::{fallback, grpc, layers, openapi, routes};
 
 /// Why the server cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     certificate: Option<Certificate>,
+    grpc: Option<grpc::Listener>,
     frame: Frame,
     state: State,
 }
@@ -78,12 +80,26 @@ impl Server {
             source,
         })?;
         let (clock, random) = (Arc::clone(&services.clock), Arc::clone(&services.random));
+        let calls = options.grpc.clone();
         let frame = Frame::new(options, clock, random, Bytes::from(document));
         let state = State::new(services);
+        let grpc = match calls {
+            None => None,
+            Some(calls) => {
+                let address = calls.listen;
+                let listener = grpc::Listener::bind(calls, frame.clone(), state.clone())
+                    .map_err(|source| Error::Listen { address, source })?;
+                Some(match &certificate {
+                    None => listener,
+                    Some(certificate) => listener.secured(certificate).map_err(Error::Tls)?,
+                })
+            }
+        };
         Ok(Self {
             listener,
             address,
             certificate,
+            grpc,
             frame,
             state,
         })
@@ -92,6 +108,11 @@ impl Server {
     /// The address that is listened on, with the real port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of gRPC, with the real port, if it is served.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().map(grpc::Listener::address)
     }
 
     /// `https` with a certificate, else `http`.
@@ -105,24 +126,41 @@ impl Server {
 
     /// Answers requests until `shutdown` is done; then sends clients away for a while, takes no new requests, lets the running ones end
     /// within their time limit, and returns.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (certificate, frame) = (self.certificate.clone(), self.frame.clone());
+        let patience = self.frame.options().shutdown_timeout;
+        let stop = CancellationToken::new();
+        // Calls end with this future, however it ends.
+        let _stop = stop.clone().drop_guard();
+        let calls = self.grpc.take();
+        let calls = async {
+            match calls {
+                Some(calls) => calls.run(stop.clone(), patience).await,
+                None => {
+                    stop.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        let mut calls = std::pin::pin!(calls);
         let mut running = self.start()?;
         let handle = running.handle();
         let follow = follow(certificate);
         tokio::select! {
             ended = &mut running => return ended.map_err(Error::Stopped),
+            ended = &mut calls => return ended.map_err(Error::Stopped),
             followed = follow => return followed.map_err(Error::Stopped),
             () = shutdown => {}
         }
         frame.leave();
         tokio::select! {
             ended = &mut running => return ended.map_err(Error::Stopped),
+            ended = &mut calls => return ended.map_err(Error::Stopped),
             () = tokio::time::sleep(frame.options().drain_delay) => {}
         }
-        let stop = handle.stop(true);
-        let (ended, ()) = tokio::join!(running, stop);
-        ended.map_err(Error::Stopped)
+        stop.cancel();
+        let (ended, (), drained) = tokio::join!(running, handle.stop(true), calls);
+        ended.and(drained).map_err(Error::Stopped)
     }
 
     fn start(self) -> Result<Running, Error> {

@@ -283,7 +283,18 @@ pub(crate) fn http(config: &Config) -> anyhow::Result<berth_api::Options> {
         h2c: http.h2c,
         allowed_origins: http.cors.allowed_origins.clone(),
         tls,
+        grpc: config.grpc.listen.map(|listen| grpc(&config.grpc, listen)),
     })
+}
+
+fn grpc(grpc: &berth_config::Grpc, listen: std::net::SocketAddr) -> berth_api::options::Grpc {
+    berth_api::options::Grpc {
+        listen,
+        max_connections: usize::try_from(grpc.max_connections).unwrap_or(usize::MAX),
+        keep_alive_interval: grpc.keep_alive_interval.get(),
+        keep_alive_timeout: grpc.keep_alive_timeout.get(),
+        idle_timeout: grpc.idle_timeout.get(),
+    }
 }
 
 /// Logs.
