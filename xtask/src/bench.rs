@@ -104,10 +104,10 @@ fn measure(
 
 /// Starts a fresh Berth, ends it, and starts it again over the same state.
 fn first_and_second_start(release: &Path, state: &Path) -> Result<Running> {
-    let (first, took) = Running::start(release, state)?;
+    let (first, took) = Running::start(release, state, &[])?;
     println!("first start to first answer: {:.1} s", took.as_secs_f64());
     first.stop()?;
-    let (second, took) = Running::start(release, state)?;
+    let (second, took) = Running::start(release, state, &[])?;
     println!("second start to first answer: {:.1} s", took.as_secs_f64());
     Ok(second)
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bare;
+mod certificates;
 mod embeddings;
 mod http;
 mod memory;
@@ -27,6 +28,8 @@ enum Benchmark {
     BareMemory(memory::Options),
     /// Three models through Berth, a minimal server and the bare runtime.
     Serving(serving::Options),
+    /// Certificates for nodes of this machine; a part of `serving`.
+    Certificates(certificates::Options),
     /// The minimal server; a part of `serving`.
     Reference(serving::reference::Options),
 }
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Embeddings(options) => embeddings::run(&options),
         Benchmark::BareMemory(options) => memory::tell(&options),
         Benchmark::Serving(options) => serving::run(&options),
+        Benchmark::Certificates(options) => certificates::make(&options),
         Benchmark::Reference(options) => serving::reference::serve(&options),
     }
 }

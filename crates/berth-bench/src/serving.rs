@@ -8,6 +8,7 @@ mod load;
 pub(crate) mod reference;
 mod workload;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,9 +164,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         );
         if name.contains(&options.only) {
             let bare = Bare::load(&environment, &options.models, &case.workload)?;
+            writeln!(std::io::stderr(), "{name}")?;
             let measured = measure(options, &case, bare).with_context(|| format!("measuring {name}"))?;
             rows.extend(case_rows(&name, &case, &measured));
-            report::write(&rows[rows.len() - measured.len()..], None)?;
         }
     }
     let name = format!("tiny JSON, {FIXED_RATE}/s open loop");

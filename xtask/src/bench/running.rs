@@ -28,7 +28,12 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts it and waits for the line that it writes once its demo model has answered.
-    pub(super) fn start(release: &Path, state: &Path) -> Result<(Self, Duration)> {
+    /// `settings` are variables of its environment.
+    pub(super) fn start(
+        release: &Path,
+        state: &Path,
+        settings: &[(&str, String)],
+    ) -> Result<(Self, Duration)> {
         let path = state.join("output");
         let log = File::create(&path).context("making a file for the output")?;
         let begin = Instant::now();
@@ -36,7 +41,9 @@ impl Running {
         let mut command = Command::new("taskset");
         command.args(["-c", "0"]).arg(release.join("berth"));
         dev::add_arguments(&mut command, state, 0, &release.join("berth-worker"))?;
-        command.arg("--json");
+        command
+            .arg("--json")
+            .envs(settings.iter().map(|(name, value)| (name, value)));
         let mut process = ServerProcess::spawn(&mut command, &log, Signal::TERM)?;
         loop {
             interrupt::check()?;

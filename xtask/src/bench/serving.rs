@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Only cases whose name contains this, such as `tiny` or `concurrency 64`.
     #[arg(long, default_value = "")]
     only: String,
+    /// Reach runners as on another machine: through the worker, by TLS.
+    #[arg(long)]
+    apart: bool,
     /// Seconds for each turn in a round.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -32,7 +35,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let (onnxruntime, models) = (downloads::onnxruntime()?, downloads::bench_models()?);
     let release = super::build()?;
     let state = tempfile::tempdir().context("making a temporary folder")?;
-    let result = Running::start(&release, state.path()).and_then(|(berth, _)| {
+    let settings = if options.apart {
+        apart(&release, &state.path().join("certificates"))?
+    } else {
+        Vec::new()
+    };
+    let result = Running::start(&release, state.path(), &settings).and_then(|(berth, _)| {
         let measured = deploy(&release, &berth, &models)
             .and_then(|()| measure(options, &release, &berth, &onnxruntime, &models));
         berth.stop()?;
@@ -40,6 +48,24 @@ pub(super) fn run(options: &Options) -> Result<()> {
     });
     postgres::remove(&state.path().join(dev::DATABASE)).context("removing the database")?;
     result
+}
+
+/// Settings by which no socket of this machine is used, with certificates in `folder`.
+fn apart(release: &Path, folder: &Path) -> Result<Vec<(&'static str, String)>> {
+    command::output(
+        Command::new(release.join("berth-bench"))
+            .arg("certificates")
+            .arg(folder),
+    )?;
+    let file = |name: &str| folder.join(name).display().to_string();
+    Ok(vec![
+        ("BERTH_PEERS__LOCAL_SOCKETS", "false".to_owned()),
+        ("BERTH_PEERS__LISTEN", "127.0.0.1:0".to_owned()),
+        ("BERTH_PEERS__ADDRESS", "127.0.0.1".to_owned()),
+        ("BERTH_PEERS__TLS__AUTHORITY_FILE", file("ca.crt")),
+        ("BERTH_PEERS__TLS__CERTIFICATE_FILE", file("tls.crt")),
+        ("BERTH_PEERS__TLS__KEY_FILE", file("tls.key")),
+    ])
 }
 
 fn deploy(release: &Path, berth: &Running, models: &Path) -> Result<()> {
