@@ -81,7 +81,7 @@ pub(super) async fn answer(context: &Context<'_>, method: Method, body: Incoming
         }
         Method::ServerReady => {
             context.stranger::<pb::ServerReadyRequest>(body).await?;
-            let ready = context.state.readiness().await.ready;
+            let ready = context.is_ready().await;
             Ok(encoded(&pb::ServerReadyResponse { ready }))
         }
         Method::ServerMetadata => {
@@ -173,6 +173,11 @@ impl<'c> Context<'c> {
         Messages::new(body, limit, patience, self.frame.body_memory().clone())
     }
 
+    /// Whether the server takes requests.
+    async fn is_ready(&self) -> bool {
+        !self.frame.is_leaving() && self.state.readiness().await.ready
+    }
+
     /// The message of somebody who is not known: a short one.
     async fn stranger<T: Message + Default>(&self, body: Incoming) -> Result<T, Failure> {
         decoded(self.messages(body, STRANGERS_LIMIT).only().await?)
@@ -230,7 +235,7 @@ async fn health(context: &Context<'_>, body: Incoming) -> Result<Bytes, Failure>
     if !["", SERVICE, HEALTH_SERVICE].contains(&asked.service.as_str()) {
         return Err(Failure::new(Code::NotFound, "There is no such service."));
     }
-    let status = if context.state.readiness().await.ready {
+    let status = if context.is_ready().await {
         ServingStatus::Serving
     } else {
         ServingStatus::NotServing

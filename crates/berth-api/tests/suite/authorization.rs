@@ -88,7 +88,9 @@ fn permissions_of_the_table_are_all_in_use() {
     let used: BTreeSet<Permission> = table()
         .into_iter()
         .filter_map(|known| match known.needs {
-            Needs::Organization(permission) | Needs::Project(permission) => Some(permission),
+            Needs::Organization(permission) | Needs::Project(permission) | Needs::OwnProject(permission) => {
+                Some(permission)
+            }
             Needs::Calling => Some(Permission::InferenceRun),
             _ => None,
         })
@@ -153,7 +155,16 @@ async fn another_organization_finds_nothing() {
                 assert_eq!(names.len(), 1, "{list}");
                 assert_eq!(names[0]["id"], other.deployment.as_str());
             }
-            Needs::Calling => {
+            Needs::Calling if known.id == "oip_statistics" || known.id == "oip_repository_index" => {
+                let answer = known
+                    .call(&house, &acme.parts(&known.id), Some(key), Sent::WellFormed)
+                    .await;
+                let told = answer.succeeded(200).to_string();
+                assert!(!told.contains(&acme.deployment), "{told}");
+                assert!(told.contains(&other.deployment), "{told}");
+                check_refused(&house, &known, &acme, owner, "a person", 403).await;
+            }
+            Needs::Calling | Needs::OwnProject(_) => {
                 check_refused(&house, &known, &acme, key, "a key of another organization", 404).await;
                 check_refused(&house, &known, &acme, owner, "a person", 403).await;
             }
@@ -192,7 +203,7 @@ async fn own_key_finds_the_deployment() {
 fn may(needs: Needs, held: &PermissionSet, place: Place) -> bool {
     match needs {
         Needs::Nothing | Needs::Caller | Needs::Person => true,
-        Needs::Operator | Needs::Calling => false,
+        Needs::Operator | Needs::Calling | Needs::OwnProject(_) => false,
         Needs::Project(permission) => held.contains(permission),
         Needs::Organization(permission) => {
             let seen = place == Place::Organization || permission == Permission::OrganizationRead;
@@ -356,6 +367,9 @@ async fn key_may_what_its_scopes_say_and_no_more() {
                     is(&answer, &known, "a key of another project", 404);
                 }
                 Needs::Calling if scope == Permission::InferenceRun => {
+                    check_admitted(&house, &known, &acme.tenant, &key, who).await;
+                }
+                Needs::OwnProject(permission) if permission == scope => {
                     check_admitted(&house, &known, &acme.tenant, &key, who).await;
                 }
                 _ => check_refused(&house, &known, &acme, &key, who, 403).await,

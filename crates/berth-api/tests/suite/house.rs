@@ -28,6 +28,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// One installation.
 pub(crate) struct House {
     pub(crate) base: String,
+    /// Where gRPC is served, if it is.
+    pub(crate) grpc: Option<std::net::SocketAddr>,
     pub(crate) client: Client,
     pub(crate) auth: Auth,
     pub(crate) store: Store,
@@ -130,9 +132,11 @@ impl House {
         change(&mut options);
         let server = Server::bind(options, services).expect("binds");
         let base = format!("{}://{}", server.scheme(), server.address());
+        let grpc = server.grpc_address();
         let served = tokio::spawn(server.run(stop.clone().cancelled_owned()));
         Self {
             base,
+            grpc,
             client: Client::new(),
             auth,
             store,

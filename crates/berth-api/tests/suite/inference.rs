@@ -264,19 +264,27 @@ async fn bad_requests_have_their_code() {
 }
 
 #[tokio::test]
-async fn binary_tensors_are_refused_clearly() {
+async fn length_of_the_json_before_binary_tensors_must_be_a_number() {
     let house = House::new().await;
     let tenant = house.tenant("acme").await;
+    deploy(&house, &tenant).await;
     let key = house.key(&tenant, &["inference.run"]).await;
-    let request = house
-        .request(Method::POST, "/v2/models/m/infer", Some(&key))
-        .header("inference-header-content-length", "2")
-        .header("accept", "application/problem+json")
-        .body("{}\0\0");
-    house
-        .send(request)
-        .await
-        .refused(400, "binary_tensors_unsupported");
+    for (length, status, code) in [
+        ("", 400, "header_invalid"),
+        ("+2", 400, "header_invalid"),
+        ("2.0", 400, "header_invalid"),
+        ("99999999999999999999", 400, "header_invalid"),
+        // The runner would look into it.
+        ("2", 503, "model_not_ready"),
+    ] {
+        let request = house
+            .request(Method::POST, "/v2/models/sum/infer", Some(&key))
+            .header("inference-header-content-length", length)
+            .header("content-type", "application/octet-stream")
+            .header("accept", "application/problem+json")
+            .body("{}\0\0");
+        house.send(request).await.refused(status, code);
+    }
 }
 
 #[tokio::test]

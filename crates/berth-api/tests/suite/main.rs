@@ -12,6 +12,7 @@ mod delegation;
 mod deployments;
 mod documents;
 mod furniture;
+mod grpc;
 mod held_back;
 mod house;
 mod inference;

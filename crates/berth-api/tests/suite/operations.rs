@@ -27,11 +27,13 @@ pub(crate) enum Needs {
     Project(Permission),
     /// A key with the scope to call models.
     Calling,
+    /// A key with the scope, in its own project.
+    OwnProject(Permission),
 }
 
 /// Every operation, by its id. One that is missing fails the test that comes upon it.
 fn needs(id: &str) -> Option<Needs> {
-    use Needs::{Caller, Calling, Nothing, Operator, Organization, Person, Project};
+    use Needs::{Caller, Calling, Nothing, Operator, Organization, OwnProject, Person, Project};
     use Permission as P;
     Some(match id {
         "health_live"
@@ -105,8 +107,15 @@ fn needs(id: &str) -> Option<Needs> {
         | "oip_model_version_metadata"
         | "oip_model_ready"
         | "oip_model_version_ready"
+        | "oip_model_config"
+        | "oip_model_version_config"
+        | "oip_statistics"
+        | "oip_model_statistics"
+        | "oip_model_version_statistics"
+        | "oip_repository_index"
         | "oip_infer"
         | "oip_infer_version" => Calling,
+        "oip_repository_load" | "oip_repository_unload" => OwnProject(P::DeploymentsWrite),
         "platform_list_organizations"
         | "platform_create_organization"
         | "platform_show_organization"
@@ -157,6 +166,7 @@ fn body(id: &str, parts: &BTreeMap<&'static str, String>) -> Option<Value> {
         "platform_create_user" => json!({"email": "fresh@fresh.example"}),
         "platform_update_user" => json!({"operator": true}),
         "embeddings_create" => json!({"model": parts["model"], "input": "a"}),
+        "oip_repository_index" | "oip_repository_load" | "oip_repository_unload" => json!({}),
         "oip_infer" | "oip_infer_version" => {
             json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]})
         }
