@@ -7,6 +7,7 @@
 
 mod bundle;
 mod compute;
+mod jobs;
 mod pace;
 mod shares;
 mod sizes;
@@ -30,7 +31,8 @@ use berth_inference::Interrupt;
 
 use crate::failure::{Code, Failure};
 use crate::turns::Turns;
-use state::{LaneId, Look, State};
+use jobs::{LaneId, Look};
+use state::State;
 use ticket::{Ticket, Wakers};
 
 pub(crate) use bundle::{Form, wastes_little};

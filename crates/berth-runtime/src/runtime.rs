@@ -179,7 +179,7 @@ impl Runtime {
             })
             .unwrap_or(u64::MAX),
         };
-        let lane = compute.0.open(Loaded { session, plan }, lane);
+        let lane = compute.0.open(Loaded::new(session, plan), lane);
         Ok(Self(Arc::new(Inner {
             clock,
             inputs,

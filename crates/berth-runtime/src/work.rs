@@ -1,5 +1,7 @@
 //! What the compute threads do and give.
 
+mod rows;
+
 use std::hash::{BuildHasher as _, RandomState};
 
 use berth_domain::tensor::{Dimension, TensorSpec};
@@ -9,6 +11,7 @@ use berth_inference::{Error, Interrupt, Session, Tensor};
 use crate::embeddings::{Plan, Row, groups};
 use crate::engine::{Form, Piece, Program, Refusal, Results};
 use crate::failure::{Code, Failure};
+use rows::{alike, join, rows_of, split};
 
 /// A piece of a request.
 #[derive(Debug)]
@@ -31,27 +34,81 @@ pub(crate) enum Product {
 
 /// A loaded model.
 pub(crate) struct Loaded {
-    pub(crate) session: Box<dyn Session>,
-    pub(crate) plan: Option<Plan>,
+    session: Box<dyn Session>,
+    plan: Option<Plan>,
+    /// In how many runs of several requests it was looked whether each got what it gets alone.
+    looked: u32,
 }
+
+/// So many of the first runs of several requests are compared with a run of one of them alone. That rows do not mix is judged
+/// from the graph and may be stated by the model's owner; this finds out when that is plainly wrong.
+const LOOK_AT: u32 = 2;
 
 impl Program for Loaded {
     type Work = Work;
     type Product = Product;
 
     fn run(&mut self, works: &[&Work], interrupt: &Interrupt) -> Result<Results<Product>, Refusal> {
-        match works.first() {
+        let results = match works.first() {
             None => Ok(Vec::new()),
             Some(Work::Embed(_)) => self.embed(works, interrupt),
             Some(Work::Run { inputs, outputs }) => match works {
                 [_] => run_one(&mut *self.session, inputs, outputs, interrupt),
                 _ => run_together(&mut *self.session, (inputs, outputs), works, interrupt),
             },
+        }?;
+        match works {
+            [first, _, ..] if !self.is_apart(first, results.first(), interrupt) => {
+                tracing::warn!("this model's rows depend on each other; its requests are no longer joined");
+                Err(Refusal::Inseparable)
+            }
+            _ => Ok(results),
         }
     }
 }
 
 impl Loaded {
+    /// A model that is run by `session`, and embeds texts if it has a plan for that.
+    pub(crate) const fn new(session: Box<dyn Session>, plan: Option<Plan>) -> Self {
+        Self {
+            session,
+            plan,
+            looked: 0,
+        }
+    }
+
+    /// Whether the first of several works gets alone what it got together with the others.
+    fn is_apart(
+        &mut self,
+        first: &Work,
+        together: Option<&Result<Product, Failure>>,
+        interrupt: &Interrupt,
+    ) -> bool {
+        if self.looked >= LOOK_AT {
+            return true;
+        }
+        let Some(Ok(together)) = together else {
+            return true;
+        };
+        self.looked += 1;
+        let alone = match self.run(&[first], interrupt) {
+            Ok(mut results) => results.pop(),
+            // Whoever was to get this has gone, or will see it fail.
+            Err(_) => None,
+        };
+        match (alone, together) {
+            (Some(Ok(Product::Tensors(alone))), Product::Tensors(together)) => {
+                alone.len() == together.len()
+                    && alone.iter().zip(together).all(|(one, other)| alike(one, other))
+            }
+            (Some(Ok(Product::Vectors(alone))), Product::Vectors(together)) => {
+                let tensor = |values: &[f32]| Tensor::new(vec![values.len()], values.to_vec());
+                matches!((tensor(&alone), tensor(together)), (Ok(one), Ok(other)) if alike(&one, &other))
+            }
+            _ => true,
+        }
+    }
+
     fn embed(&mut self, works: &[&Work], interrupt: &Interrupt) -> Result<Results<Product>, Refusal> {
         let Some(plan) = &self.plan else {
             let failure = Failure::new(Code::Internal, "This model embeds no texts.");
@@ -144,61 +201,6 @@ fn run_together(
 fn failed(error: Error) -> Refusal {
     Refusal::Failed(error.into())
 }
-
-/// How many rows all of these have; `None` when they differ or have none.
-fn rows_of(inputs: &[(String, Tensor)]) -> Option<usize> {
-    let mut extents = inputs.iter().map(|(_, tensor)| tensor.shape().first().copied());
-    let rows = extents.next()??;
-    (rows > 0 && extents.all(|extent| extent == Some(rows))).then_some(rows)
-}
-
-macro_rules! by_type {
-    ($($variant:ident)*) => {
-        /// The rows of these tensors, one after the other; `None` when they are of different types.
-        fn join(parts: &[&Tensor]) -> Option<Tensor> {
-            let first = parts.first()?;
-            let rows: usize = parts.iter().map(|part| part.shape()[0]).sum();
-            let elements: Elements = match first.elements() {
-                $(Elements::$variant(_) => {
-                    let count = parts.iter().map(|part| part.elements().len()).sum();
-                    let mut all = Vec::with_capacity(count);
-                    for part in parts {
-                        let Elements::$variant(own) = part.elements() else {
-                            return None;
-                        };
-                        all.extend_from_slice(own);
-                    }
-                    all.into()
-                })*
-            };
-            let mut shape = first.shape().to_vec();
-            shape[0] = rows;
-            Tensor::new(shape, elements).ok()
-        }
-
-        /// A tensor cut along its rows; `None` when it does not have as many rows as all parts together.
-        fn split(tensor: &Tensor, rows: &[usize]) -> Option<Vec<Tensor>> {
-            let (&extent, rest) = tensor.shape().split_first()?;
-            if extent != rows.iter().sum::<usize>() {
-                return None;
-            }
-            let stride: usize = rest.iter().product();
-            let mut begin = 0;
-            rows.iter().map(|&count| {
-                let end = begin + count * stride;
-                let elements: Elements = match tensor.elements() {
-                    $(Elements::$variant(all) => all.get(begin..end)?.to_vec().into(),)*
-                };
-                begin = end;
-                let shape = std::iter::once(count).chain(rest.iter().copied()).collect();
-                Tensor::new(shape, elements).ok()
-            })
-            .collect()
-        }
-    };
-}
-
-by_type! { Bool Uint8 Uint16 Uint32 Uint64 Int8 Int16 Int32 Int64 Fp16 Bf16 Fp32 Fp64 Bytes }
 
 /// How requests of one model become pieces.
 #[derive(Debug)]
@@ -349,19 +351,6 @@ mod tests {
     fn tensor(rows: usize, values: Vec<f32>) -> Tensor {
         let width = values.len() / rows;
         Tensor::new(vec![rows, width], values).expect("fits")
-    }
-
-    #[test]
-    fn joined_rows_come_apart_again() {
-        let (one, two) = (tensor(1, vec![1.0, 2.0]), tensor(2, vec![3.0, 4.0, 5.0, 6.0]));
-        let joined = join(&[&one, &two]).expect("same type");
-        assert_eq!(joined.shape(), [3, 2]);
-        assert_eq!(split(&joined, &[1, 2]), Some(vec![one, two]));
-        assert_eq!(split(&joined, &[1, 1]), None);
-        let texts = Tensor::new(vec![1], vec![b"a".to_vec()]).expect("fits");
-        assert_eq!(join(&[&joined, &texts]), None);
-        let scalar = Tensor::new(vec![], vec![1f32]).expect("fits");
-        assert_eq!(split(&scalar, &[1]), None);
     }
 
     #[test]

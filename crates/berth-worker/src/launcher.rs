@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use berth_domain::deployment::Batching;
 use berth_domain::manifest::Manifest;
 use berth_sandbox::launch::{Launch, Lifeline};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -64,6 +65,8 @@ pub(crate) struct Order<'a> {
     pub(crate) manifest: &'a Manifest,
     /// How many threads compute one request; more than the machine has are not taken.
     pub(crate) threads: Option<u32>,
+    /// How requests are joined to batches.
+    pub(crate) batching: Batching,
     pub(crate) purpose: Purpose,
 }
 
@@ -163,6 +166,7 @@ impl Launcher {
             providers: self.providers.clone(),
             threads: asked.map_or(self.threads, |threads| threads.clamp(1, self.most_threads)),
             queue_requests: self.queue_requests,
+            batching: order.batching,
             sandbox: self.sandbox,
             memory_bytes: self.memory_bytes,
             log_filter: self.log_filter.clone(),
@@ -337,6 +341,7 @@ fn terminate(pid: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use berth_domain::deployment;
     use berth_domain::manifest::{Batching, Task};
 
     use super::*;
@@ -373,6 +378,7 @@ mod tests {
                 folder: Path::new("/"),
                 manifest: &manifest,
                 threads: asked,
+                batching: deployment::Batching::default(),
                 purpose: Purpose::Serving,
             };
             assert_eq!(launcher.settings(order).threads, given, "{asked:?}");

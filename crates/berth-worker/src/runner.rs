@@ -103,6 +103,10 @@ fn load(library: &OnnxRuntime, settings: &Settings) -> anyhow::Result<Runtime> {
     if providers.is_empty() {
         bail!("no execution provider is configured");
     }
+    let (batching, usual) = (settings.batching, Options::default());
+    let count = |asked: Option<u32>, usual: usize| {
+        asked.map_or(usual, |asked| usize::try_from(asked).unwrap_or(usual).max(1))
+    };
     let options = Options {
         inference: berth_inference::Options {
             providers,
@@ -110,7 +114,12 @@ fn load(library: &OnnxRuntime, settings: &Settings) -> anyhow::Result<Runtime> {
             ..berth_inference::Options::default()
         },
         queue_requests: settings.queue_requests,
-        ..Options::default()
+        batch_rows: count(batching.max_rows, usual.batch_rows),
+        batch_tokens: count(batching.max_tokens, usual.batch_tokens),
+        batch_delay: batching
+            .max_delay_us
+            .map_or(usual.batch_delay, |asked| Duration::from_micros(asked.into())),
+        ..usual
     };
     let clock = Arc::new(SystemClock);
     Ok(Runtime::load(

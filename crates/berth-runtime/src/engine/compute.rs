@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use berth_inference::Interrupt;
 
-use super::state::{Batch, Finished, Job, Next, Used};
+use super::jobs::{Batch, Finished, Job, Next, Used};
 use super::ticket::{RunTimes, Running, Wakers};
 use super::{Guarded, Program, Refusal, Results, Shared, late};
 use crate::failure::{Code, Failure};

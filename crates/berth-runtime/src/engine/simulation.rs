@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use berth_inference::Interrupt;
 
 use super::bundle::Form;
-use super::state::{Finished, LaneId, Next, State, Used};
+use super::jobs::{Finished, LaneId, Next, Used};
+use super::state::State;
 use super::{LaneOptions, Piece, Program, Refusal, Results};
 
 /// Computes nothing; what it would take is counted.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::bundle::{Bundle, Form};
+use super::bundle::Bundle;
+use super::jobs::{Batch, Finished, Job, LaneId, Look, Next, Pushed};
 use super::pace::Pace;
 use super::shares::{FlowId, Shares};
 use super::sizes::Sizes;
@@ -21,9 +22,6 @@ const UNKNOWN_COST: u64 = 1_000_000;
 
 /// After so many runs the flows of those who are gone are forgotten.
 const SWEEP_AFTER: u32 = 1024;
-
-/// The number of a model.
-pub(super) type LaneId = usize;
 
 /// Everything that the threads share.
 pub(super) struct State<P: Program> {
@@ -66,61 +64,6 @@ struct Flow<P: Program> {
     bytes: usize,
     cost: u64,
     in_flight: usize,
-}
-
-/// A piece that waits.
-pub(super) struct Job<P: Program> {
-    pub(super) request: u64,
-    pub(super) piece: usize,
-    pub(super) work: P::Work,
-    pub(super) form: Form,
-    pub(super) ticket: Arc<Ticket<P::Product>>,
-    pub(super) flow: FlowId,
-    /// What its flow was charged, in nanoseconds.
-    pub(super) cost: u64,
-    bytes: usize,
-    /// It is the last piece of its request.
-    pub(super) last: bool,
-    queued_at: Instant,
-}
-
-/// Pieces that run together now.
-pub(super) struct Batch<P: Program> {
-    pub(super) lane: LaneId,
-    pub(super) program: P,
-    pub(super) jobs: Vec<Job<P>>,
-    pub(super) running: Arc<Running>,
-    pub(super) weight: u64,
-}
-
-/// What a thread does next.
-pub(super) enum Next<P: Program> {
-    Run(Box<Batch<P>>),
-    /// Wait for more, until then.
-    Hold(Instant),
-    Nothing,
-}
-
-/// A request that was taken.
-pub(super) struct Pushed<P> {
-    pub(super) ticket: Arc<Ticket<P>>,
-    pub(super) request: u64,
-    pub(super) flow: FlowId,
-    pub(super) look: Look,
-    /// Whether others are likely to come at the same moment.
-    pub(super) crowded: bool,
-    /// Who was turned away for it.
-    pub(super) displaced: Vec<Waker>,
-}
-
-/// When a thread has to look at what was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    Now,
-    /// More is waited for until then.
-    At(Instant),
-    /// Its model runs: whoever runs it looks afterwards.
-    Later,
 }
 
 /// How one model stands.
@@ -615,25 +558,4 @@ impl<P: Program> Lane<P> {
         }
         self.pace.hold(now, self.requests)
     }
-}
-
-/// What came of a run.
-pub(super) struct Finished<P> {
-    pub(super) lane: LaneId,
-    pub(super) program: P,
-    pub(super) used: Vec<Used>,
-    /// How many requests it ended.
-    pub(super) answered: usize,
-    /// The weight and the time of each run that succeeded.
-    pub(super) runs: Vec<(u64, Duration)>,
-    /// The program cannot tell the members of a run apart.
-    pub(super) inseparable: bool,
-}
-
-/// What a flow used of a run, in nanoseconds, and what it had been charged for it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Used {
-    pub(super) flow: FlowId,
-    pub(super) took: u64,
-    pub(super) charged: u64,
 }

@@ -127,8 +127,11 @@ async fn without_safe_padding_rows_of_one_length_share_a_run() {
     let (runtime, seen) = watched(&embedding(Pooling::Cls, false), &Options::default());
     let vectors = vectors(&runtime, r#"["a", "b c", "d", "a b"]"#).await;
     assert_eq!(vectors.len(), 4);
+    // At first a row is also run alone, to see that it gets the same.
+    let mut shared = seen.lock().expect("no panic").clone();
+    shared.retain(|(shape, _)| shape[0] > 1);
     assert_eq!(
-        *seen.lock().expect("no panic"),
+        shared,
         [
             (vec![2, 4], vec![1, 5, 6, 2, 1, 4, 5, 2]),
             (vec![2, 3], vec![1, 4, 2, 1, 7, 2]),

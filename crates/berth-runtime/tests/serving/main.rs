@@ -2,6 +2,7 @@
 
 mod embeddings;
 mod minilm;
+mod neighbors;
 mod proof;
 mod support;
 mod tensors;

@@ -17,7 +17,7 @@ const INSTRUMENT: &str = "Someone plays an instrument.";
 const STOCKS: &str = "The stock market fell sharply today.";
 const IDS: &str = "[101,1037,2158,2003,2652,1037,2858,1012,102]";
 
-fn path_of(variable: &str) -> PathBuf {
+pub(crate) fn path_of(variable: &str) -> PathBuf {
     std::env::var_os(variable)
         .expect("run `cargo xtask test`: it fetches the library and the model, and says where they are")
         .into()
@@ -47,20 +47,14 @@ fn manifest() -> Manifest {
     }
 }
 
-fn load(folder: &Path) -> Runtime {
+pub(crate) fn load(folder: &Path, options: &Options) -> Runtime {
     let backend = OnnxRuntime::open(&path_of("BERTH_TEST_ONNXRUNTIME")).expect("the library opens");
-    let runtime = Runtime::load(
-        &backend,
-        folder,
-        &manifest(),
-        &Options::default(),
-        Arc::new(clock()),
-    );
+    let runtime = Runtime::load(&backend, folder, &manifest(), options, Arc::new(clock()));
     runtime.expect("it loads")
 }
 
 fn minilm() -> Runtime {
-    load(&path_of("BERTH_TEST_MINILM"))
+    load(&path_of("BERTH_TEST_MINILM"), &Options::default())
 }
 
 async fn answer(runtime: &Runtime, input: &serde_json::Value, format: &str) -> serde_json::Value {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use berth_artifacts::Cache;
 use berth_coordination::records::ReplicaState;
 use berth_domain::clock::Clock;
+use berth_domain::deployment::Batching;
 use berth_domain::id::OrganizationId;
 use berth_domain::manifest::Manifest;
 use berth_domain::model::ModelFile;
@@ -105,6 +106,7 @@ impl Control {
             folder: folder.path(),
             manifest: &asked.manifest,
             threads: None,
+            batching: Batching::default(),
             purpose: Purpose::Proof,
         };
         let loaded_and_run = async {

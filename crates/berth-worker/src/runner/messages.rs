@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use berth_domain::deployment::Batching;
 use berth_domain::manifest::Manifest;
 use berth_telemetry::logging;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) providers: Vec<String>,
     pub(crate) threads: usize,
     pub(crate) queue_requests: usize,
+    /// How requests are joined to batches.
+    pub(crate) batching: Batching,
     pub(crate) sandbox: SandboxMode,
     /// Most bytes of private memory.
     pub(crate) memory_bytes: Option<u64>,
