@@ -205,8 +205,8 @@ impl<'a, R: Read + Seek> Skim<'a, R> {
                     name: shown(&tensor.name),
                 });
             }
-            if let (Some(rows), Some(integers)) = (rows.as_deref_mut(), tensor.integers) {
-                rows.constant(name, integers);
+            if let Some(rows) = rows.as_deref_mut() {
+                rows.weight(name, tensor.rank, tensor.integers);
             }
         }
         Ok(weights)

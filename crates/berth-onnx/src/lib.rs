@@ -11,6 +11,7 @@ mod external;
 mod function;
 mod graph;
 mod node;
+mod ranks;
 mod rows;
 mod tensor;
 mod value;

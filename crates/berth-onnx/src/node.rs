@@ -35,6 +35,8 @@ struct Attribute {
     text: Option<String>,
     /// The values of a small tensor of integers.
     tensor: Option<Vec<i64>>,
+    /// How many dimensions a tensor has.
+    rank: Option<usize>,
 }
 
 impl Node {
@@ -80,6 +82,21 @@ impl Node {
             return Some(vec![value]);
         }
         self.attribute("value")?.tensor.clone()
+    }
+
+    /// How many dimensions the value of a `Constant` has.
+    pub(crate) fn constant_rank(&self) -> Option<usize> {
+        let has = |name| self.attribute(name).is_some();
+        if ["value_ints", "value_floats", "value_strings"]
+            .into_iter()
+            .any(has)
+        {
+            return Some(1);
+        }
+        if ["value_int", "value_float", "value_string"].into_iter().any(has) {
+            return Some(0);
+        }
+        self.attribute("value")?.rank
     }
 
     fn attribute(&self, name: &str) -> Option<&Attribute> {
@@ -168,6 +185,7 @@ impl<R: Read + Seek> Skim<'_, R> {
                 }
                 5 => {
                     let read = self.tensor(field.span()?)?;
+                    attribute.rank = Some(read.rank);
                     field.once(&mut tensor, read.integers)?;
                 }
                 6 | 11 => {

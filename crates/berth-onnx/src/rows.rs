@@ -9,15 +9,21 @@
 //!   told. Everything else mixes: dynamic quantization (one scale for the whole batch), batch normalization in training
 //!   mode, reductions over everything, moving axis 0 away, `NonZero`, loops, and any operator that is not known here.
 //!
-//! What it does not see: a rank that makes a negative axis mean axis 0, a computed `Reshape` that puts rows together and
-//! never apart, and broadcasting between values whose axis 0 means different things.
+//! What it does not see: a `Reshape` that leaves the first extent open and puts rows together by the others. The rows of what
+//! comes out are then not those that went in, which a runner notices.
+
+mod apart;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+
+use berth_domain::tensor::Dimension;
 
 use crate::graph::Name;
 use crate::node::Node;
 use crate::operators::STANDARD_DOMAIN;
+use crate::ranks::{BROADCASTING, Ranks, place};
 use crate::value::{Kind, Port};
+use apart::{MICROSOFT_ROW_BY_ROW, ROW_BY_ROW};
 
 /// How many small integer constants are remembered; beyond them an axis counts as unknown.
 const MOST_CONSTANTS: usize = 32_768;
@@ -31,6 +37,8 @@ pub(crate) struct Rows {
     constants: HashMap<Name, Box<[i64]>>,
     /// Values that are computed from the number of rows.
     counted: HashMap<Name, Counted>,
+    /// How many dimensions values have.
+    ranks: Ranks,
     /// Operators that mix rows.
     mixing: BTreeSet<String>,
 }
@@ -47,11 +55,20 @@ enum Counted {
     Index(usize),
     /// Coordinates whose first part is the number of the row.
     Coordinates,
+    /// A shape that begins with the number of rows, or leaves it open.
+    RowsFirst,
 }
 
 impl Rows {
     /// An input of the graph. One without dimensions has no rows: it is the same for all.
     pub(crate) fn begin(&mut self, name: Name, port: &Port) {
+        if let Kind::Tensor {
+            shape: Some(shape), ..
+        } = &port.kind
+        {
+            let last = shape.last().and_then(Dimension::extent);
+            self.ranks.set(name, shape.len(), last);
+        }
         if !matches!(&port.kind, Kind::Tensor { shape: Some(shape), .. } if shape.is_empty()) {
             self.begin_name(name);
         }
@@ -62,8 +79,17 @@ impl Rows {
         self.rowful.insert(name);
     }
 
+    /// A weight of so many dimensions, and its values if it is a few integers.
+    pub(crate) fn weight(&mut self, name: Name, rank: usize, integers: Option<Vec<i64>>) {
+        let last = integers.as_ref().map(Vec::len).filter(|_| rank == 1);
+        self.ranks.set(name, rank, last);
+        if let Some(integers) = integers {
+            self.constant(name, integers);
+        }
+    }
+
     /// A constant of a few integers.
-    pub(crate) fn constant(&mut self, name: Name, integers: Vec<i64>) {
+    fn constant(&mut self, name: Name, integers: Vec<i64>) {
         if self.constants.len() < MOST_CONSTANTS {
             self.constants.insert(name, integers.into());
         }
@@ -82,6 +108,12 @@ impl Rows {
     /// The next node, of an operator set with version `opset`.
     pub(crate) fn visit(&mut self, node: &Node, opset: i64) {
         let first_output = node.outputs.first().copied().flatten();
+        let constants = &self.constants;
+        let constant = |index: usize| {
+            let name = node.inputs.get(index).copied().flatten()?;
+            constants.get(&name).map(AsRef::as_ref)
+        };
+        self.ranks.visit(node, constant);
         if let (Some(output), Some(values)) = (first_output, node.constant()) {
             self.constant(output, values);
             return;
@@ -137,8 +169,9 @@ impl Rows {
     }
 
     fn standard_mixes(&self, node: &Node, opset: i64) -> bool {
-        let axis = |default| node.integer("axis").unwrap_or(default) == 0;
+        let axis = |default| self.is_first(node, node.integer("axis").unwrap_or(default));
         match node.operator.as_str() {
+            operator if BROADCASTING.contains(&operator) => self.misaligned(node),
             "ArgMax" | "ArgMin" | "Concat" | "Split" | "ScatterElements" | "GatherElements" => axis(0),
             "Flatten" => axis(1),
             "Softmax"
@@ -150,15 +183,28 @@ impl Rows {
             | "OneHot"
             | "RMSNormalization"
             | "SimplifiedLayerNormalization" => axis(-1),
-            "Gather" => self.has_rows(node, 0) && (axis(0) || self.has_rows(node, 1)),
+            "Gather" if self.has_rows(node, 0) => axis(0) || self.has_rows(node, 1),
+            "Gather" => !axis(0),
+            "Expand" => {
+                let rank = self.ranks.of(node, 0);
+                rank.is_none() || self.ranks.length(node, 1).is_none_or(|shape| Some(shape) > rank)
+            }
             "GatherND" => {
                 self.has_rows(node, 0)
                     && node.integer("batch_dims").unwrap_or(0) == 0
                     && self.counted_input(node, 1) != Some(Counted::Coordinates)
             }
-            "CumSum" | "CumProd" | "Squeeze" | "Unsqueeze" => self.axes(node, 1).any(0),
+            "CumSum" | "CumProd" | "Squeeze" => self.axes(node, 1).any(self.ranks.of(node, 0)),
+            "Unsqueeze" => match self.axes(node, 1) {
+                Axes::Known(axes) => {
+                    let rank = self.ranks.of(node, 0).map(|rank| rank + axes.len());
+                    Axes::Known(axes).any(rank)
+                }
+                Axes::Unknown | Axes::Missing => true,
+            },
             "DFT" => {
-                node.integer("axis").is_some_and(|axis| axis == 0) || self.axes(node, 2).any_but_missing(0)
+                node.integer("axis").is_some_and(|axis| self.is_first(node, axis))
+                    || self.axes(node, 2).any_but_missing(self.ranks.of(node, 0))
             }
             "Slice" => self.slice_mixes(node, opset),
             "Pad" => self.pads_rows(node, opset),
@@ -171,11 +217,11 @@ impl Rows {
             },
             "Reshape" => self.reshape_mixes(node),
             "MeanVarianceNormalization" => match node.integers("axes") {
-                Some(Ok(axes)) => axes.contains(&0),
+                Some(Ok(axes)) => Axes::Known(axes).any(self.ranks.of(node, 0)),
                 _ => true,
             },
             "MatMul" | "MatMulInteger" => self.matmul_mixes(node),
-            "QLinearMatMul" => self.has_rows(node, 3) && !self.has_rows(node, 0),
+            "QLinearMatMul" => self.product_mixes(node, 3),
             "Gemm" => self.has_rows(node, 1) || node.integer("transA").unwrap_or(0) != 0,
             "QuantizeLinear" | "DequantizeLinear" => self.has_rows(node, 1),
             "Einsum" => node.text("equation").is_none_or(einsum_mixes),
@@ -191,7 +237,7 @@ impl Rows {
                 let keeps_all = node.integer("noop_with_empty_axes").unwrap_or(0) != 0;
                 match self.axes(node, 1) {
                     Axes::Missing => !keeps_all,
-                    axes => axes.any(0),
+                    axes => axes.any(self.ranks.of(node, 0)),
                 }
             }
             operator => !ROW_BY_ROW.contains(&operator),
@@ -210,6 +256,12 @@ impl Rows {
             }),
             ("Gather", Some(Counted::Shape)) if constant(1, &[0]) => Some(Counted::Rows),
             ("Slice", Some(Counted::Shape)) if constant(1, &[0]) && constant(2, &[1]) => Some(Counted::Rows),
+            // The beginning of a shape.
+            ("Slice", Some(Counted::Shape | Counted::RowsFirst))
+                if self.constant_input(node, 1).is_some_and(|begin| matches!(begin, [0 | i64::MIN..=-1_000])) =>
+            {
+                Some(Counted::RowsFirst)
+            }
             ("Cast" | "Identity", _)
             | ("Squeeze" | "Unsqueeze" | "Reshape", Some(Counted::Rows))
             // A list that has not been given dimensions behind it would get new ones in front.
@@ -223,6 +275,11 @@ impl Rows {
             },
             ("Concat", Some(Counted::Index(2..))) if node.integer("axis") != Some(0) => {
                 Some(Counted::Coordinates)
+            }
+            ("Concat", _) if node.integer("axis") == Some(0) => {
+                let open = self.constant_input(node, 0).and_then(|values| values.first().copied());
+                (first == Some(Counted::Rows) || first == Some(Counted::RowsFirst) || matches!(open, Some(0 | -1)))
+                    .then_some(Counted::RowsFirst)
             }
             _ => None,
         }
@@ -259,9 +316,38 @@ impl Rows {
         }
     }
 
-    /// Only rows on the right: they are what is summed over.
     fn matmul_mixes(&self, node: &Node) -> bool {
-        self.has_rows(node, 1) && !self.has_rows(node, 0)
+        self.product_mixes(node, 1)
+    }
+
+    /// The rows of a matrix product are those of its left side. With rows on the right, too, there must be a matrix for each.
+    fn product_mixes(&self, node: &Node, right: usize) -> bool {
+        let (one, other) = (self.ranks.of(node, 0), self.ranks.of(node, right));
+        match (self.has_rows(node, 0), self.has_rows(node, right)) {
+            (true, false) => one.zip(other).is_none_or(|(one, other)| one < other.max(2)),
+            (true, true) => one != other || one.is_none_or(|rank| rank < 3),
+            (false, true) => other.zip(one).is_none_or(|(other, one)| other < one.max(3)),
+            (false, false) => false,
+        }
+    }
+
+    /// Whether an axis of the first input is axis 0, or may be.
+    fn is_first(&self, node: &Node, axis: i64) -> bool {
+        axis == 0 || axis < 0 && self.ranks.of(node, 0).is_none_or(|rank| place(axis, rank) == 0)
+    }
+
+    /// Values are laid along each other from the last dimension on: rows stay where they are only in those that have the most
+    /// dimensions.
+    fn misaligned(&self, node: &Node) -> bool {
+        let first = node.inputs.first().copied().flatten();
+        if node.inputs.iter().all(|input| *input == first) {
+            return false;
+        }
+        let Some(most) = self.ranks.most(node) else {
+            return true;
+        };
+        (0..node.inputs.len())
+            .any(|index| self.has_rows(node, index) && self.ranks.of(node, index) != Some(most))
     }
 
     /// A slice of rows leaves some out, unless it spans them all.
@@ -279,7 +365,7 @@ impl Rows {
             node.inputs.get(3).copied().flatten().is_some()
         };
         let place = match (named, list("axes", 3)) {
-            (true, Some(axes)) => match axes.iter().position(|&axis| axis == 0) {
+            (true, Some(axes)) => match axes.iter().position(|&axis| self.is_first(node, axis)) {
                 Some(place) => place,
                 None => return false,
             },
@@ -308,14 +394,21 @@ impl Rows {
         }
     }
 
-    /// A shape that is computed keeps the rows in practice (it is made of the input's own); a fixed one must leave the
-    /// first extent open.
+    /// The shape must begin with the rows: by their number, by what stands for it, or open. A list of all values has lost
+    /// them.
     fn reshape_mixes(&self, node: &Node) -> bool {
         let shape = match node.integers("shape") {
             Some(shape) => shape.ok(),
             None => self.constant_input(node, 1),
         };
-        shape.is_some_and(|shape| !matches!(shape.first(), Some(0 | -1)))
+        match shape {
+            Some(&[-1]) => self.ranks.of(node, 0) != Some(1),
+            Some(shape) => !matches!(shape.first(), Some(0 | -1)),
+            None => !matches!(
+                self.counted_input(node, 1),
+                Some(Counted::Shape | Counted::Rows | Counted::RowsFirst)
+            ),
+        }
     }
 }
 
@@ -327,16 +420,17 @@ enum Axes<'a> {
 }
 
 impl Axes<'_> {
-    /// Whether `axis` is or may be among them.
-    fn any(&self, axis: i64) -> bool {
+    /// Whether axis 0 of a value of this rank is or may be among them.
+    fn any(&self, rank: Option<usize>) -> bool {
+        let first = |&axis: &i64| axis == 0 || axis < 0 && rank.is_none_or(|rank| place(axis, rank) == 0);
         match self {
-            Self::Known(axes) => axes.contains(&axis),
+            Self::Known(axes) => axes.iter().any(first),
             Self::Unknown | Self::Missing => true,
         }
     }
 
-    fn any_but_missing(&self, axis: i64) -> bool {
-        !matches!(self, Self::Missing) && self.any(axis)
+    fn any_but_missing(&self, rank: Option<usize>) -> bool {
+        !matches!(self, Self::Missing) && self.any(rank)
     }
 }
 
@@ -360,166 +454,3 @@ fn einsum_mixes(equation: &str) -> bool {
         None => true,
     }
 }
-
-/// Standard operators that work row by row whatever their attributes say.
-const ROW_BY_ROW: &[&str] = &[
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Add",
-    "Affine",
-    "AffineGrid",
-    "And",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "Attention",
-    "AveragePool",
-    "Bernoulli",
-    "BitCast",
-    "BitShift",
-    "BitwiseAnd",
-    "BitwiseNot",
-    "BitwiseOr",
-    "BitwiseXor",
-    "Cast",
-    "CastLike",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Col2Im",
-    "Conv",
-    "ConvInteger",
-    "ConvTranspose",
-    "Cos",
-    "Cosh",
-    "DeformConv",
-    "DepthToSpace",
-    "Div",
-    "Dropout",
-    "Elu",
-    "Equal",
-    "Erf",
-    "Exp",
-    "Expand",
-    "Floor",
-    "Gelu",
-    "GlobalAveragePool",
-    "GlobalLpPool",
-    "GlobalMaxPool",
-    "Greater",
-    "GreaterOrEqual",
-    "GridSample",
-    "GroupNormalization",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "ImageScaler",
-    "InstanceNormalization",
-    "IsInf",
-    "IsNaN",
-    "LRN",
-    "LeakyRelu",
-    "Less",
-    "LessOrEqual",
-    "Log",
-    "LpPool",
-    "Max",
-    "MaxPool",
-    "Mean",
-    "Min",
-    "Mish",
-    "Mod",
-    "Mul",
-    "Multinomial",
-    "Neg",
-    "Not",
-    "Or",
-    "PRelu",
-    "ParametricSoftplus",
-    "Pow",
-    "QLinearConv",
-    "RandomNormalLike",
-    "RandomUniformLike",
-    "Reciprocal",
-    "RegexFullMatch",
-    "Relu",
-    "Resize",
-    "RotaryEmbedding",
-    "Round",
-    "STFT",
-    "Scale",
-    "ScaledTanh",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softplus",
-    "Softsign",
-    "SpaceToDepth",
-    "Sqrt",
-    "StringConcat",
-    "Sub",
-    "Sum",
-    "SwiGLU",
-    "Swish",
-    "Tan",
-    "Tanh",
-    "TfIdfVectorizer",
-    "ThresholdedRelu",
-    "Trilu",
-    "Upsample",
-    "Where",
-    "Xor",
-];
-
-/// Operators of the runtime's own domain that work row by row.
-const MICROSOFT_ROW_BY_ROW: &[&str] = &[
-    "Attention",
-    "BiasAdd",
-    "BiasGelu",
-    "BiasSplitGelu",
-    "ComplexMul",
-    "ComplexMulConj",
-    "DecoderMaskedMultiHeadAttention",
-    "DecoderMaskedSelfAttention",
-    "EmbedLayerNormalization",
-    "FastGelu",
-    "FusedConv",
-    "GatedRelativePositionBias",
-    "Gelu",
-    "GemmFastGelu",
-    "GridSample",
-    "GroupNorm",
-    "GroupQueryAttention",
-    "LongformerAttention",
-    "MatMulBnb4",
-    "MatMulFpQ4",
-    "MatMulNBits",
-    "MultiHeadAttention",
-    "NhwcConv",
-    "NhwcFusedConv",
-    "NhwcMaxPool",
-    "QAttention",
-    "QEmbedLayerNormalization",
-    "QGemm",
-    "QLinearAdd",
-    "QLinearAveragePool",
-    "QLinearConv",
-    "QLinearGlobalAveragePool",
-    "QLinearLeakyRelu",
-    "QLinearMul",
-    "QLinearSigmoid",
-    "QLinearWhere",
-    "QuickGelu",
-    "RotaryEmbedding",
-    "ScaledSiLU",
-    "SkipGroupNorm",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-    "SwiGLU",
-    "Trilu",
-];

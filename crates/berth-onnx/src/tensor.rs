@@ -13,6 +13,8 @@ pub(crate) const FEW_INTEGERS: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Tensor {
     pub(crate) name: String,
+    /// How many dimensions the shape has.
+    pub(crate) rank: usize,
     /// How many elements the shape has.
     pub(crate) elements: u64,
     /// How many bytes its payload has, in the file or beside it.
@@ -122,6 +124,7 @@ pub(crate) fn read<R: Read + Seek>(
         return Ok(Tensor {
             bytes: external.length,
             external: Some(external),
+            rank: fields.dimensions.len(),
             name,
             elements,
             integers: None,
@@ -149,6 +152,7 @@ pub(crate) fn read<R: Read + Seek>(
     };
     let integers = integers(source, &fields, element_type, elements)?;
     Ok(Tensor {
+        rank: fields.dimensions.len(),
         name,
         elements,
         bytes,

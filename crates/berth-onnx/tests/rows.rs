@@ -17,7 +17,11 @@ fn mixing_in(nodes: &[Message], opset: i64) -> Vec<String> {
         onnx::integers("flat", &[1], &[-1]),
         onnx::integers("as it is", &[2], &[0, -1]),
         onnx::integers("one row", &[2], &[1, -1]),
+        onnx::integers("before last", &[1], &[-2]),
+        onnx::integers("before before last", &[1], &[-3]),
+        onnx::integers("three", &[3], &[1, 1, 3]),
         onnx::floats("w", &[3, 3], &[0.0; 9]),
+        onnx::floats("cube", &[1, 3, 3], &[0.0; 9]),
         onnx::floats("scale", &[], &[1.0]),
     ];
     let graph = onnx::graph(
@@ -101,7 +105,7 @@ fn operators_are_judged_by_their_axes() {
         (true, "Slice", &["x", "begin", "two", "axis 0"], &[]),
         (false, "Slice", &["x", "begin", "end", "axis 0"], &[]),
         (true, "Slice", &["x", "begin", "two"], &[]),
-        (false, "Reshape", &["x", "flat"], &[]),
+        (true, "Reshape", &["x", "flat"], &[]),
         (false, "Reshape", &["x", "as it is"], &[]),
         (true, "Reshape", &["x", "one row"], &[]),
         (false, "Unsqueeze", &["x", "axis 1"], &[]),
@@ -110,7 +114,21 @@ fn operators_are_judged_by_their_axes() {
         (false, "Flatten", &["x"], &[]),
         (true, "Flatten", &["x"], &[axis(0)]),
         (false, "MatMul", &["x", "w"], &[]),
-        (false, "MatMul", &["x", "x"], &[]),
+        (true, "MatMul", &["x", "x"], &[]),
+        (true, "MatMul", &["cube", "x"], &[]),
+        (true, "MatMul", &["x", "cube"], &[]),
+        (false, "Add", &["x", "w"], &[]),
+        (false, "Add", &["x", "scale"], &[]),
+        (true, "Add", &["x", "cube"], &[]),
+        (true, "Add", &["x", "unknown"], &[]),
+        (true, "Softmax", &["x"], &[axis(-2)]),
+        (true, "Concat", &["x", "x"], &[axis(-2)]),
+        (true, "ReduceSum", &["x", "before last"], &[]),
+        (true, "Unsqueeze", &["x", "before before last"], &[]),
+        (true, "Gather", &["w", "ids"], &[axis(1)]),
+        (true, "Expand", &["x", "three"], &[]),
+        (false, "Expand", &["x", "as it is"], &[]),
+        (true, "Reshape", &["x", "unknown"], &[]),
         (true, "MatMul", &["w", "x"], &[]),
         (false, "Gemm", &["x", "w"], &[]),
         (true, "Gemm", &["w", "x"], &[]),
@@ -280,4 +298,38 @@ fn looking_up_by_the_number_of_the_row_is_no_mixing() {
         "numbers across the rows"
     );
     assert_eq!(look_up("axis 1", "two"), ["GatherND"], "numbers of other rows");
+}
+
+#[test]
+fn usual_networks_are_recognized_and_dynamic_quantization_is_not() {
+    let perceptron = [
+        onnx::node("Gemm", &["x", "w", "scale"], &["a"], &[]),
+        onnx::node("Relu", &["a"], &["b"], &[]),
+        onnx::node("Gemm", &["b", "w"], &["c"], &[]),
+        onnx::node("Softmax", &["c"], &["y"], &[axis(-1)]),
+    ];
+    assert_eq!(mixing_in(&perceptron, 17), Vec::<String>::new());
+    let convolutions = [
+        onnx::node("Unsqueeze", &["x", "axis 1"], &["image"], &[]),
+        onnx::node("Conv", &["image", "cube"], &["a"], &[]),
+        onnx::node("Clip", &["a", "scale"], &["b"], &[]),
+        onnx::node("Add", &["b", "image"], &["c"], &[]),
+        onnx::node("GlobalAveragePool", &["c"], &["d"], &[]),
+        onnx::node("Flatten", &["d"], &["e"], &[]),
+        onnx::node("Gemm", &["e", "w"], &["y"], &[]),
+    ];
+    assert_eq!(mixing_in(&convolutions, 17), Vec::<String>::new());
+    let quantized = [
+        onnx::node("DynamicQuantizeLinear", &["x"], &["xq", "xs", "xz"], &[]),
+        onnx::node("DynamicQuantizeLinear", &["w"], &["wq", "ws", "wz"], &[]),
+        onnx::node("MatMulInteger", &["xq", "wq", "xz", "wz"], &["m"], &[]),
+        onnx::node(
+            "Cast",
+            &["m"],
+            &["f"],
+            &[onnx::integer_attribute("to", element::FLOAT)],
+        ),
+        onnx::node("Mul", &["f", "xs"], &["y"], &[]),
+    ];
+    assert!(mixing_in(&quantized, 17).contains(&"DynamicQuantizeLinear".to_owned()));
 }
