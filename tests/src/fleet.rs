@@ -7,7 +7,8 @@ mod callers;
 use std::time::Instant;
 
 use berth_test_support::{minilm_folder, wait_until};
-use serde_json::json;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 
 use self::authority::Authority;
 use self::callers::Callers;
@@ -118,6 +119,48 @@ async fn fleet_is_restarted_node_by_node_without_a_failed_request() {
         told.answers,
         told.failures
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn way_of_a_request_is_told_by_any_node_and_to_its_owners_alone() {
+    let scene = Scene::new().await;
+    let [(_, asked), (_, other)] = &scene.cluster.apis;
+    let tenant = scene.tenant.at(asked);
+    let request = crate::tenant::http()
+        .post(format!("{asked}/v1/embeddings"))
+        .bearer_auth(&scene.key.text)
+        .json(&json!({ "model": MODEL, "input": "where does this go?" }));
+    let answer = request.send().await.expect("is answered");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let id = answer.headers()["x-request-id"]
+        .to_str()
+        .expect("a text")
+        .to_owned();
+
+    let path = tenant.path(&format!("/requests/{id}"));
+    for address in [asked, other] {
+        let told = tenant.at(address).get(&path).await.expect("is answered");
+        let trail = told.accepted().expect("it is known").body;
+        assert_eq!(trail["request_id"], id.as_str());
+        assert_eq!(
+            (&trail["outcome"], &trail["model"]),
+            (&json!("ok"), &json!(MODEL))
+        );
+        assert_eq!(trail["attempts"][0]["outcome"], "answered");
+        assert_eq!(trail["attempts"][0]["way"], "worker", "no socket is used here");
+        let us = |value: &Value| value.as_u64().expect("a number");
+        let runner = &trail["runner"];
+        assert!(us(&runner["compute_us"]) > 0, "{trail}");
+        assert!(
+            us(&trail["total_us"]) >= us(&runner["compute_us"]) + us(&runner["queue_us"]),
+            "{trail}"
+        );
+        assert!(us(&runner["batch_requests"]) >= 1, "{trail}");
+    }
+    let stranger = Tenant::sign_up(asked, "stranger").await.expect("signs up");
+    let theirs = stranger.path(&format!("/requests/{id}"));
+    let refused = stranger.get(&theirs).await.expect("is answered");
+    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{}", refused.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,7 @@ pub(crate) mod platform;
 pub(crate) mod project_invitations;
 pub(crate) mod project_members;
 pub(crate) mod projects;
+pub(crate) mod requests;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod versions;

@@ -43,10 +43,14 @@ pub(crate) async fn call(
         started: context.started(),
         patience: frame.options().inference_timeout,
         traceparent: context.traceparent().unwrap_or_default(),
+        wait: context.wait().unwrap_or_default(),
     };
     let answer = run(&caller.inference, frame, caller.key(), &request, wanted).await?;
     context.note(|facts| facts.model = Some(model.to_owned()));
     let mut response = HttpResponse::Ok();
+    if let Some(wait) = context.wait() {
+        response.insert_header(("preference-applied", format!("wait={}", wait.as_secs())));
+    }
     if let Some(bytes) = answer.header_bytes {
         response.insert_header((HEADER_LENGTH, bytes));
     }
@@ -62,6 +66,8 @@ pub(crate) struct Request<'a> {
     pub(crate) patience: Duration,
     /// W3C trace context of the caller; may be empty.
     pub(crate) traceparent: &'a str,
+    /// How long it may be held until the model is loaded.
+    pub(crate) wait: Duration,
 }
 
 /// Calls the model, and measures how that went.
@@ -80,8 +86,10 @@ pub(crate) async fn run(
         body: wanted.body,
         header_bytes: wanted.header_bytes,
         timeout: request.patience.saturating_sub(request.started.elapsed()),
+        admitted_in: request.started.elapsed(),
         request_id: &request_id,
         traceparent: request.traceparent,
+        wait: request.wait,
     };
     let answer = inference.infer(frame.clock(), key, call).await?;
     measure(&answer, request.started);
@@ -89,10 +97,21 @@ pub(crate) async fn run(
 }
 
 fn measure(answer: &Answer, started: Instant) {
-    let queued = Duration::from_micros(answer.queue_us);
-    let computed = Duration::from_micros(answer.compute_us);
-    let overhead = started.elapsed().saturating_sub(queued + computed);
-    metrics::histogram!(names::QUEUE_WAIT_SECONDS).record(queued.as_secs_f64());
-    metrics::histogram!(names::COMPUTE_SECONDS).record(computed.as_secs_f64());
-    metrics::histogram!(names::GATEWAY_OVERHEAD_SECONDS).record(overhead.as_secs_f64());
+    let stages = answer.stages;
+    let in_runner = [
+        (names::PREPARE_SECONDS, stages.prepare_us),
+        (names::QUEUE_WAIT_SECONDS, stages.queue_us),
+        (names::BATCH_WAIT_SECONDS, stages.batch_wait_us),
+        (names::COMPUTE_SECONDS, stages.compute_us),
+        (names::POST_SECONDS, stages.post_us),
+    ];
+    let mut inside = Duration::ZERO;
+    for (name, took) in in_runner {
+        let took = Duration::from_micros(took);
+        inside += took;
+        metrics::histogram!(name).record(took.as_secs_f64());
+    }
+    let outside = started.elapsed().saturating_sub(inside);
+    metrics::histogram!(names::GATEWAY_OVERHEAD_SECONDS).record(outside.as_secs_f64());
+    metrics::histogram!(names::BATCH_REQUESTS).record(f64::from(stages.batch_requests));
 }

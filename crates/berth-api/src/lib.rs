@@ -6,6 +6,7 @@ pub mod tls;
 
 mod answer;
 mod control;
+mod doorstep;
 mod errors;
 mod extract;
 mod fallback;

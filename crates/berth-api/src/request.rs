@@ -2,8 +2,10 @@
 
 mod address;
 mod context;
+mod prefer;
 mod trace;
 
 pub(crate) use address::client_address;
 pub(crate) use context::{Facts, RequestContext};
+pub(crate) use prefer::wait;
 pub(crate) use trace::{client_request_id, traceparent};

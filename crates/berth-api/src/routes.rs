@@ -126,7 +126,7 @@ fn projects(config: &mut ServiceConfig<'_>) {
 }
 
 fn models(config: &mut ServiceConfig<'_>) {
-    use control::{deployments, models, versions};
+    use control::{deployments, models, requests, versions};
     config
         .service(models::list::list)
         .service(models::create::create)
@@ -137,6 +137,7 @@ fn models(config: &mut ServiceConfig<'_>) {
         .service(versions::upload::upload)
         .service(versions::show::show)
         .service(versions::delete::delete)
+        .service(requests::show::show)
         .service(deployments::list::list)
         .service(deployments::create::create)
         .service(deployments::show::show)

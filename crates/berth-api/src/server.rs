@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt as _;
 
+use crate::doorstep::Doorstep;
 use crate::frame::Frame;
 use crate::layers::Crowd;
 use crate::options::Options;
@@ -143,6 +144,7 @@ impl Server {
             }
         };
         let mut calls = std::pin::pin!(calls);
+        let doorstep = Doorstep::of(&self.listener).map_err(Error::Stopped)?;
         let mut running = self.start()?;
         let handle = running.handle();
         let follow = follow(certificate);
@@ -156,7 +158,7 @@ impl Server {
         tokio::select! {
             ended = &mut running => return ended.map_err(Error::Stopped),
             ended = &mut calls => return ended.map_err(Error::Stopped),
-            () = tokio::time::sleep(frame.options().drain_delay) => {}
+            () = drain(&frame, doorstep) => {}
         }
         stop.cancel();
         let (ended, (), drained) = tokio::join!(running, handle.stop(true), calls);
@@ -195,6 +197,12 @@ impl Server {
         http.map(HttpServer::run)
             .map_err(|source| Error::Listen { address, source })
     }
+}
+
+/// Answers on for a while, and then until nobody stands before the listener any more.
+async fn drain(frame: &Frame, doorstep: Doorstep) {
+    tokio::time::sleep(frame.options().drain_delay).await;
+    doorstep.clear().await;
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

@@ -21,11 +21,22 @@ pub enum Topic {
     Routes,
     /// What a worker should hold changed; the payload is the worker.
     Assignments,
+    /// Somebody wants to know the way of a request; the payload is its id.
+    Trails,
+    /// Callers found no copy of a version; the payload is the node that saw it.
+    Demand,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 4] = [Self::Keys, Self::Deployments, Self::Routes, Self::Assignments];
+    pub const ALL: [Self; 6] = [
+        Self::Keys,
+        Self::Deployments,
+        Self::Routes,
+        Self::Assignments,
+        Self::Demand,
+        Self::Trails,
+    ];
 
     /// The text form.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +45,8 @@ impl Topic {
             Self::Deployments => "deployments",
             Self::Routes => "routes",
             Self::Assignments => "assignments",
+            Self::Demand => "demand",
+            Self::Trails => "trails",
         }
     }
 }

@@ -14,4 +14,5 @@ pub mod permission;
 pub mod random;
 pub mod secret;
 pub mod tensor;
+pub mod trail;
 pub mod work;

@@ -1,11 +1,14 @@
 //! Calling a model: from a name and a body to the runner's answer.
 
+mod steps;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use berth_domain::access::KeyIdentity;
 use berth_domain::clock::{Clock, Timestamp};
 use berth_domain::manifest::Manifest;
+use berth_domain::trail::Stages;
 use berth_protocol::runner::{InferRequest, InferResponse};
 use berth_store::callables::{Callable, CallableVersion};
 use bytes::Bytes;
@@ -13,9 +16,11 @@ use tokio::time::{Instant, timeout};
 
 pub use berth_protocol::runner::{Failure, FailureKind, Operation, Units};
 
+use self::steps::Steps;
 use crate::routing::{self, Absence, Router, Target};
 use crate::runner_client;
 use crate::statistics::{self, Statistics};
+use crate::trails::Trails;
 
 /// What a caller wants.
 #[derive(Debug, Clone)]
@@ -32,10 +37,14 @@ pub struct Call<'a> {
     pub header_bytes: Option<u64>,
     /// How long the caller waits.
     pub timeout: Duration,
+    /// How long ago its request arrived.
+    pub admitted_in: Duration,
     /// The request's id, for logs.
     pub request_id: &'a str,
     /// W3C trace context of the caller; may be empty.
     pub traceparent: &'a str,
+    /// How long it may be held until a replica answers, within `timeout`.
+    pub wait: Duration,
 }
 
 /// The runner's answer.
@@ -49,10 +58,8 @@ pub struct Answer {
     pub header_bytes: Option<u64>,
     /// What was used, exactly.
     pub units: Units,
-    /// Time spent in the model, in µs.
-    pub compute_us: u64,
-    /// Time spent waiting for a turn, in µs.
-    pub queue_us: u64,
+    /// What the runner did, and how long each part took.
+    pub stages: Stages,
 }
 
 /// Why there is no answer.
@@ -117,15 +124,24 @@ pub struct Standing {
 pub struct Inference {
     router: Router,
     statistics: Arc<Statistics>,
+    trails: Trails,
+    node: Arc<str>,
 }
 
 impl Inference {
-    /// Calls through `router`.
-    pub fn new(router: Router) -> Self {
+    /// Calls through `router`, and remembers the ways of requests in `trails` as those of the machine `node`.
+    pub fn new(router: Router, trails: Trails, node: &str) -> Self {
         Self {
             router,
             statistics: Arc::default(),
+            trails,
+            node: node.into(),
         }
+    }
+
+    /// The ways of the latest requests.
+    pub fn trails(&self) -> &Trails {
+        &self.trails
     }
 
     /// The router below.
@@ -139,14 +155,24 @@ impl Inference {
         let deadline = clock.now() + call.timeout;
         // Finding the way counts: it may have to ask a database that is slow.
         let begun = Instant::now();
+        let mut steps = Steps::begin(self, clock, key, &call, begun);
         let target = timeout(call.timeout, self.router.resolve(key, call.model, call.version)).await;
-        let target = target.map_err(|_| Error::Deadline)??;
+        let target = match target {
+            Err(_) => Err(Error::Deadline),
+            Ok(resolved) => resolved.map_err(Error::from),
+        };
+        let target = target.inspect_err(|error| steps.end(error))?;
+        steps.resolved(target.version());
         let place = statistics::Place {
             caller: key.project,
             deployment: target.callable().deployment,
             version: target.version().version,
         };
-        let outcome = self.run(key, &target, call, (begun, deadline)).await;
+        let outcome = self.run(key, &target, call, (begun, deadline), &mut steps).await;
+        match &outcome {
+            Ok(answer) => steps.answered(answer.stages),
+            Err(error) => steps.end(error),
+        }
         self.statistics
             .note(place, clock.now(), begun.elapsed(), &outcome);
         outcome
@@ -159,6 +185,7 @@ impl Inference {
         target: &Target,
         call: Call<'_>,
         (begun, deadline): (Instant, Timestamp),
+        steps: &mut Steps<'_>,
     ) -> Result<Answer, Error> {
         use berth_transport::Error::{Lost, Protocol, Unreachable};
         let request = InferRequest {
@@ -174,14 +201,29 @@ impl Inference {
             header_bytes: call.header_bytes,
         };
         let mut tried = Vec::new();
+        let mut wait = Some(call.wait);
         loop {
-            let route = self
-                .router
-                .choose(target, &tried)
-                .map_err(|absence| Error::NotReady(for_caller(key, target, absence)))?;
-            let left = call.timeout.saturating_sub(begun.elapsed());
-            match route.connection().infer(request.clone(), left).await {
-                Ok(response) => return answer(response),
+            let route = match self.router.choose(target, &tried) {
+                Ok(route) => route,
+                Err(absence) => {
+                    let left = call.timeout.saturating_sub(begun.elapsed());
+                    if let Some(wait) = wait.take().filter(|wait| !wait.is_zero()) {
+                        self.router.wait(target, wait.min(left)).await;
+                        continue;
+                    }
+                    self.router.sent_away(target, &absence);
+                    return Err(Error::NotReady(for_caller(key, target, absence)));
+                }
+            };
+            let asked = begun.elapsed();
+            let left = call.timeout.saturating_sub(asked);
+            let answered = route.connection().infer(request.clone(), left).await;
+            steps.asked(&route, begun.elapsed().saturating_sub(asked), &answered);
+            match answered {
+                Ok(response) => {
+                    route.waited(response.queue_us);
+                    return answer(response);
+                }
                 Err(runner_client::Error::Deadline) => return Err(Error::Deadline),
                 Err(runner_client::Error::Transport(error)) => match error {
                     Unreachable(_) => {
@@ -285,8 +327,15 @@ fn answer(response: InferResponse) -> Result<Answer, Error> {
             content_type: response.content_type,
             header_bytes: response.header_bytes,
             units: response.units.unwrap_or_default(),
-            compute_us: response.compute_us,
-            queue_us: response.queue_us,
+            stages: Stages {
+                prepare_us: response.prepare_us,
+                queue_us: response.queue_us,
+                batch_wait_us: response.batch_wait_us,
+                compute_us: response.compute_us,
+                post_us: response.post_us,
+                batch_requests: response.batch_requests,
+                batch_weight: response.batch_weight,
+            },
         }),
     }
 }

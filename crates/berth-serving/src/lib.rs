@@ -14,6 +14,7 @@ pub mod routing;
 pub mod runner_client;
 pub mod statistics;
 pub mod surroundings;
+pub mod trails;
 pub mod uploads;
 
 pub use crate::surroundings::Surroundings;

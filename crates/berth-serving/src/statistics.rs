@@ -78,8 +78,10 @@ impl Statistics {
                 counts.last = Some(at);
                 counts.rows = counts.rows.saturating_add(answer.units.rows);
                 counts.success.add(took);
-                counts.queue.add(Duration::from_micros(answer.queue_us));
-                counts.compute.add(Duration::from_micros(answer.compute_us));
+                counts.queue.add(Duration::from_micros(answer.stages.queue_us));
+                counts
+                    .compute
+                    .add(Duration::from_micros(answer.stages.compute_us));
             }
             Err(_) => counts.fail.add(took),
         }
@@ -96,6 +98,7 @@ impl Statistics {
 mod tests {
     use berth_domain::clock::{Clock as _, SystemClock};
     use berth_domain::random::SystemRandom;
+    use berth_domain::trail::Stages;
     use bytes::Bytes;
 
     use super::*;
@@ -118,8 +121,11 @@ mod tests {
                 rows: 3,
                 ..Units::default()
             },
-            compute_us: 20,
-            queue_us: 5,
+            stages: Stages {
+                compute_us: 20,
+                queue_us: 5,
+                ..Stages::default()
+            },
         })
     }
 

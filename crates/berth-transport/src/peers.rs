@@ -169,8 +169,8 @@ impl Peers {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Whether the socket is to be used.
-    fn is_local(&self, location: &Location) -> bool {
+    /// Whether what is at `location` is reached by its socket, and not through its node.
+    pub fn is_local(&self, location: &Location) -> bool {
         let Inner {
             machine,
             local_sockets,

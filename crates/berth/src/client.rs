@@ -10,6 +10,7 @@ pub(crate) mod models;
 pub(crate) mod organizations;
 pub(crate) mod packing;
 pub(crate) mod projects;
+pub(crate) mod requests;
 pub(crate) mod sessions;
 
 pub(crate) use error::{Error, Refusal};

@@ -8,6 +8,7 @@ pub(crate) mod deployments;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod embed;
+pub(crate) mod explain;
 pub(crate) mod gate;
 pub(crate) mod infer;
 pub(crate) mod keys;

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, api, config, deployments, dev, doctor, embed, gate, infer, keys, login, migrate, models, openapi,
-    organizations, password, projects, tasks,
+    admin, api, config, deployments, dev, doctor, embed, explain, gate, infer, keys, login, migrate, models,
+    openapi, organizations, password, projects, tasks,
 };
 
 /// Serves models as an API to many tenants, from machines you own.
@@ -46,6 +46,7 @@ enum Command {
     Models(models::Arguments),
     Deployments(deployments::Arguments),
     Embed(embed::Arguments),
+    Explain(explain::Arguments),
     Infer(infer::Arguments),
 }
 
@@ -95,6 +96,7 @@ async fn run_async(command: Command) -> anyhow::Result<()> {
         Command::Models(arguments) => models::run(arguments).await,
         Command::Deployments(arguments) => deployments::run(arguments).await,
         Command::Embed(arguments) => embed::run(arguments).await,
+        Command::Explain(arguments) => explain::run(arguments).await,
         Command::Infer(arguments) => infer::run(arguments).await,
     }
 }

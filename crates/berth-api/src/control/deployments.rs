@@ -32,6 +32,8 @@ pub(crate) struct Deployment {
     model: Handle,
     /// The versions behind it, by number.
     versions: Vec<DeployedVersion>,
+    /// Versions that were behind it before and answer until those above do, by number.
+    retiring: Vec<u32>,
     /// How it is run.
     settings: Settings,
     /// When it was made.
@@ -98,6 +100,7 @@ impl From<berth_store::deployments::Deployment> for Deployment {
             model_id: deployment.model,
             model: deployment.model_name,
             versions: versions.collect(),
+            retiring: deployment.retiring.iter().map(|version| version.number).collect(),
             settings: deployment.settings,
             created_at: deployment.created_at,
             updated_at: deployment.updated_at,

@@ -37,6 +37,7 @@ path_parts! {
     id::ModelId = "model_id";
     id::VersionId = "version_id";
     id::DeploymentId = "deployment_id";
+    id::RequestId = "request_id";
     Handle = "name";
     Number = "number";
 }

@@ -41,6 +41,7 @@ pub(super) async fn one(
         started: context.call.started,
         patience: context.call.patience,
         traceparent: context.call.traceparent.as_deref().unwrap_or_default(),
+        wait: std::time::Duration::ZERO,
     };
     let wanted = Wanted {
         operation: Operation::OipGrpcInfer,

@@ -22,7 +22,7 @@ use crate::frame::Frame;
 use crate::layers::departure::Departure;
 use crate::layers::failures::render_error;
 use crate::layers::record::Record;
-use crate::request::{RequestContext, client_address, traceparent};
+use crate::request::{RequestContext, client_address, traceparent, wait};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -78,6 +78,12 @@ fn context(request: &ServiceRequest) -> Result<RequestContext, Failure> {
             &frame.options().trusted_proxies,
         ),
         traceparent(|name| request.headers().get(name).and_then(|value| value.to_str().ok())),
+        wait(
+            request
+                .headers()
+                .get_all("prefer")
+                .filter_map(|value| value.to_str().ok()),
+        ),
         Form::of(request.path(), request.headers()),
     ))
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
@@ -22,6 +22,7 @@ struct Inner {
     id: RequestId,
     client_address: IpAddr,
     traceparent: Option<String>,
+    wait: Option<Duration>,
     form: Form,
     started: Instant,
     facts: RefCell<Facts>,
@@ -65,12 +66,14 @@ impl RequestContext {
         id: RequestId,
         client_address: IpAddr,
         traceparent: Option<String>,
+        wait: Option<Duration>,
         form: Form,
     ) -> Self {
         Self(Rc::new(Inner {
             id,
             client_address,
             traceparent,
+            wait,
             form,
             started: Instant::now(),
             facts: RefCell::default(),
@@ -90,6 +93,11 @@ impl RequestContext {
     /// The caller's trace, if it sent a valid one.
     pub(crate) fn traceparent(&self) -> Option<&str> {
         self.0.traceparent.as_deref()
+    }
+
+    /// How long the caller would rather wait for a model to be loaded than be told to come back, if it says so.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.0.wait
     }
 
     /// The form in which the caller expects errors.

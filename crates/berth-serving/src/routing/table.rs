@@ -8,9 +8,11 @@ use std::time::Duration;
 use berth_coordination::records::{ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_domain::deployment::State;
 use berth_domain::id::{ReplicaId, VersionId, WorkerId};
+use berth_domain::trail::Way;
 use berth_transport::{Location, Peers};
 use tokio::time::Instant;
 
+use super::callers::Counted;
 use super::dice::Dice;
 use crate::location;
 use crate::runner_client::RunnerConnection;
@@ -22,9 +24,15 @@ const AVOIDED_FOR: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Route {
     replica: ReplicaId,
+    worker: WorkerId,
+    way: Way,
     location: Location,
     connection: RunnerConnection,
     outstanding: AtomicUsize,
+    /// How often it was taken.
+    uses: AtomicU64,
+    /// How long requests waited in its runner, together.
+    waited_us: AtomicU64,
     /// Milliseconds from the table's epoch until which the replica is avoided.
     avoided_until_ms: AtomicU64,
     epoch: Instant,
@@ -39,6 +47,21 @@ impl Route {
     /// The replica.
     pub fn replica(&self) -> ReplicaId {
         self.replica
+    }
+
+    /// The worker that holds it.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// How it is reached.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// A request waited so long in its runner.
+    pub(crate) fn waited(&self, queue_us: u64) {
+        self.waited_us.fetch_add(queue_us, Ordering::Relaxed);
     }
 
     /// Passes the replica over for a moment: it has just failed.
@@ -62,6 +85,7 @@ pub struct Outstanding(Arc<Route>);
 impl Outstanding {
     fn new(route: Arc<Route>) -> Self {
         route.outstanding.fetch_add(1, Ordering::Relaxed);
+        route.uses.fetch_add(1, Ordering::Relaxed);
         Self(route)
     }
 }
@@ -145,6 +169,7 @@ pub(super) struct Table {
     versions: HashMap<VersionId, Replicas>,
     /// How many workers there are.
     workers: usize,
+    node_kinds: Vec<String>,
     peers: Peers,
     epoch: Instant,
 }
@@ -155,6 +180,7 @@ impl Table {
         Self {
             versions: HashMap::new(),
             workers: 0,
+            node_kinds: Vec::new(),
             peers,
             epoch: Instant::now(),
         }
@@ -182,7 +208,7 @@ impl Table {
                 (ReplicaState::Ready, Some(location)) => {
                     let route = match known.get(&record.id) {
                         Some(route) if route.location == location => Arc::clone(route),
-                        _ => self.route(record.id, location),
+                        _ => self.route(record, location),
                     };
                     replicas.ready.push(route);
                 }
@@ -197,20 +223,56 @@ impl Table {
         Self {
             versions,
             workers: workers.len(),
+            node_kinds: workers.iter().map(WorkerRecord::node_kind).collect(),
             peers: self.peers.clone(),
             epoch: self.epoch,
         }
     }
 
-    fn route(&self, replica: ReplicaId, location: Location) -> Arc<Route> {
+    fn route(&self, record: &ReplicaRecord, location: Location) -> Arc<Route> {
         Arc::new(Route {
-            replica,
+            replica: record.id,
+            worker: record.worker,
+            way: if self.peers.is_local(&location) {
+                Way::Socket
+            } else {
+                Way::Worker
+            },
             connection: RunnerConnection::new(self.peers.clone(), location.clone()),
             location,
             outstanding: AtomicUsize::new(0),
+            uses: AtomicU64::new(0),
+            waited_us: AtomicU64::new(0),
             avoided_until_ms: AtomicU64::new(0),
             epoch: self.epoch,
         })
+    }
+
+    /// What was counted of the versions that answer.
+    pub(super) fn counted(&self) -> HashMap<VersionId, Counted> {
+        let of = |replicas: &Replicas| {
+            let mut counted = Counted::default();
+            for route in &replicas.ready {
+                let outstanding = route.outstanding.load(Ordering::Relaxed);
+                counted.outstanding += u32::try_from(outstanding).unwrap_or(u32::MAX);
+                counted.uses += route.uses.load(Ordering::Relaxed);
+                counted.waited_us += route.waited_us.load(Ordering::Relaxed);
+                if outstanding > 0 {
+                    counted.busy.push(route.replica);
+                }
+            }
+            counted
+        };
+        let versions = self.versions.iter();
+        let ready = versions.filter(|(_, replicas)| !replicas.ready.is_empty());
+        ready
+            .map(|(version, replicas)| (*version, of(replicas)))
+            .collect()
+    }
+
+    /// The kinds of the nodes that there are.
+    pub(super) fn node_kinds(&self) -> &[String] {
+        &self.node_kinds
     }
 
     /// Why no replica of `version` answers; `None` when one does.
@@ -305,6 +367,8 @@ mod tests {
             state,
             trouble: None,
             address: Some(format!("unix:/run/{number}.sock")),
+            crashes: 0,
+            providers: Vec::new(),
             resident_bytes: 0,
             load_ms: 2_500,
             generation: 0,

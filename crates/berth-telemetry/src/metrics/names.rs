@@ -55,6 +55,14 @@ metrics! {
         "Time of an inference request outside the runner: identifying, routing and sending.";
     QUEUE_WAIT_SECONDS = "berth_queue_wait_seconds", Histogram, Some(Unit::Seconds),
         "Time that a request waited in a runner before it was computed.";
+    PREPARE_SECONDS = "berth_prepare_seconds", Histogram, Some(Unit::Seconds),
+        "Time that a runner took to read a request, before it waited for its turn.";
+    BATCH_WAIT_SECONDS = "berth_batch_wait_seconds", Histogram, Some(Unit::Seconds),
+        "Time that a request waited in a runner for others to share a run with, while a thread was free.";
+    BATCH_REQUESTS = "berth_batch_requests", Histogram, None,
+        "Requests that shared the run of an answered request.";
+    POST_SECONDS = "berth_post_seconds", Histogram, Some(Unit::Seconds),
+        "Time that a runner took to write an answer.";
     COMPUTE_SECONDS = "berth_compute_seconds", Histogram, Some(Unit::Seconds),
         "Time that a runner computed for a request.";
     MODEL_RESIDENT_BYTES = "berth_model_resident_bytes", Gauge, Some(Unit::Bytes),
@@ -65,6 +73,10 @@ metrics! {
         "Runners of this worker that ended, by purpose and reason.";
     REPLICAS_UNPLACED = "berth_replicas_unplaced", Gauge, None,
         "Replicas that deployments want and no worker has room for, and deployments that cannot be read.";
+    PLACEMENT_LOADS_TOTAL = "berth_placement_loads_total", Counter, None,
+        "Copies of versions that the planner had loaded, by reason.";
+    PLACEMENT_UNLOADS_TOTAL = "berth_placement_unloads_total", Counter, None,
+        "Copies of versions that the planner had unloaded, by reason.";
     OUTBOX_MESSAGES = "berth_outbox_messages", Gauge, None,
         "Accepted work that waits to be relayed to the queue.";
     OUTBOX_OLDEST_SECONDS = "berth_outbox_oldest_seconds", Gauge, Some(Unit::Seconds),

@@ -14,6 +14,7 @@ use berth_serving::gate::Gate;
 use berth_serving::inference::Inference;
 use berth_serving::models::Models;
 use berth_serving::routing::Router;
+use berth_serving::trails::Trails;
 use berth_serving::uploads::Uploads;
 use berth_telemetry::metrics::Rendering;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub(crate) async fn begin(
     let auth = auth(config, foundation)?;
     let (store, peers) = (foundation.store.clone(), foundation.peers.clone());
     let router = Router::new(store, foundation.fleet(), peers, &*foundation.random);
+    let trails = Trails::new(Arc::clone(&foundation.coordination));
+    let inference = Inference::new(router.clone(), trails.clone(), &hostname());
     let rendering = metrics.clone();
     let staging = staging(config, foundation).await?;
     let services = Services {
@@ -57,7 +60,7 @@ pub(crate) async fn begin(
         models: Models::new(foundation.surroundings()),
         uploads: uploads(config, foundation, staging.clone())?,
         deployments: Deployments::new(foundation.surroundings()),
-        inference: Inference::new(router.clone()),
+        inference,
         coordination: Arc::clone(&foundation.coordination),
         metrics: Arc::new(move || rendering.render()),
     };
@@ -83,11 +86,22 @@ pub(crate) async fn begin(
         leftovers::keep_sweeping(staging, clock, token).await;
         anyhow::Ok(())
     });
+    let token = served.clone();
+    shutdown.run("trails", async move {
+        trails.run(token).await;
+        anyhow::Ok(())
+    });
     shutdown.run("routes", async move {
         router.run(served).await;
         anyhow::Ok(())
     });
     Ok(Serving { address, grpc, auth })
+}
+
+/// What this machine is called.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 fn authenticator(

@@ -21,6 +21,7 @@ use berth_serving::gate::{self, Gate};
 use berth_serving::inference::Inference;
 use berth_serving::models::Models;
 use berth_serving::routing::Router;
+use berth_serving::trails::Trails;
 use berth_serving::transport::Peers;
 use berth_serving::uploads::Uploads;
 use berth_store::Store;
@@ -76,7 +77,7 @@ pub(super) async fn services(store: &Store, folder: &Path, stop: &CancellationTo
         models: Models::new(around.clone()),
         uploads,
         deployments: Deployments::new(around),
-        inference: Inference::new(router),
+        inference: Inference::new(router, Trails::new(Arc::clone(&coordination)), "test"),
         coordination,
         metrics: Arc::new(|| "berth_build_info 1\n".to_owned()),
     };

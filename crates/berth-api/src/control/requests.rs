@@ -1,0 +1,3 @@
+//! Requests that the models of a project have answered.
+
+pub(crate) mod show;
