@@ -19,23 +19,26 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Works until the engine is closed.
 pub(super) fn run<P: Program>(shared: &Shared<P>) {
     let mut worked = false;
-    while let Some(batch) = next(shared, &mut worked) {
+    while let Some((batch, turn)) = next(shared, &mut worked) {
         worked = true;
         let took = execute(shared, *batch);
-        shared.turns.give_back(took);
+        if turn {
+            shared.turns.give_back(took);
+        }
     }
 }
 
-/// Waits for the next run, and for the turn to do it.
-fn next<P: Program>(shared: &Shared<P>, worked: &mut bool) -> Option<Box<Batch<P>>> {
+/// Waits for the next run, and for the turn to do it where there are turns: then the second part is true.
+fn next<P: Program>(shared: &Shared<P>, worked: &mut bool) -> Option<(Box<Batch<P>>, bool)> {
     let mut state = shared.lock();
-    let mut turn = !shared.turns.are_used();
+    let mut turn = false;
     loop {
         if state.closed {
             break;
         }
         let now = Instant::now();
-        if !turn && state.queues.is_ready(now) {
+        // What comes while the turn is waited for can still share the run.
+        if !turn && shared.turns.are_used() && state.queues.is_ready(now) {
             drop(state);
             shared.turns.take();
             turn = true;
@@ -49,7 +52,7 @@ fn next<P: Program>(shared: &Shared<P>, worked: &mut bool) -> Option<Box<Batch<P
                     state.woken += 1;
                     shared.changed.notify_one();
                 }
-                return Some(batch);
+                return Some((batch, turn));
             }
             Next::Hold(until) => {
                 state.watched = Some(state.watched.map_or(until, |earlier| earlier.min(until)));
@@ -57,10 +60,9 @@ fn next<P: Program>(shared: &Shared<P>, worked: &mut bool) -> Option<Box<Batch<P
             }
             Next::Nothing => worked.then_some(QUIET),
         };
-        if turn && shared.turns.are_used() {
+        if std::mem::take(&mut turn) {
             // It was wanted for something that is gone.
             shared.turns.give_back(Duration::ZERO);
-            turn = false;
         }
         let held = state.watched.is_some();
         let (after, idle) = sleep(shared, state, patience);
@@ -73,7 +75,7 @@ fn next<P: Program>(shared: &Shared<P>, worked: &mut bool) -> Option<Box<Batch<P
         }
     }
     drop(state);
-    if turn && shared.turns.are_used() {
+    if turn {
         shared.turns.give_back(Duration::ZERO);
     }
     None

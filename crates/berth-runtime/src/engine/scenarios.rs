@@ -401,3 +401,87 @@ fn model_is_gone_when_its_lane_is() {
     drop(lane);
     assert_eq!(*dropped.lock().expect("no panic"), 1);
 }
+
+/// One turn that several engines share, and how often it was taken and given back.
+#[derive(Debug, Default)]
+struct OneTurn {
+    taken: Mutex<bool>,
+    free: std::sync::Condvar,
+    counts: Mutex<(u32, u32)>,
+}
+
+impl crate::turns::Turns for OneTurn {
+    fn are_used(&self) -> bool {
+        true
+    }
+
+    fn take(&self) {
+        let mut taken = self.taken.lock().expect("no panic");
+        while *taken {
+            taken = self.free.wait(taken).expect("no panic");
+        }
+        *taken = true;
+        self.counts.lock().expect("no panic").0 += 1;
+    }
+
+    fn give_back(&self, _: Duration) {
+        *self.taken.lock().expect("no panic") = false;
+        self.counts.lock().expect("no panic").1 += 1;
+        self.free.notify_one();
+    }
+}
+
+/// Sees whether it is alone.
+struct Alone(Arc<Mutex<u32>>);
+
+impl Program for Alone {
+    type Work = ();
+    type Product = u32;
+
+    fn run(&mut self, works: &[&()], _: &Interrupt) -> Result<Results<u32>, Refusal> {
+        *self.0.lock().expect("no panic") += 1;
+        std::thread::yield_now();
+        let inside = *self.0.lock().expect("no panic");
+        *self.0.lock().expect("no panic") -= 1;
+        Ok(works.iter().map(|()| Ok(inside)).collect())
+    }
+}
+
+#[tokio::test]
+async fn runs_happen_in_turns_and_every_turn_is_given_back() {
+    let (turns, inside) = (Arc::new(OneTurn::default()), Arc::new(Mutex::new(0)));
+    let engines: Vec<_> = (0..3)
+        .map(|_| {
+            let options = Options {
+                threads: 1,
+                queue_bytes: 1000,
+                turns: Arc::clone(&turns) as Arc<dyn crate::turns::Turns>,
+            };
+            Engine::start(options).expect("a thread")
+        })
+        .collect();
+    let lanes: Vec<_> = engines
+        .iter()
+        .map(|engine| Arc::new(engine.open(Alone(Arc::clone(&inside)), limits(100))))
+        .collect();
+    let mut asked = tokio::task::JoinSet::new();
+    for index in 0..150 {
+        let lane = Arc::clone(&lanes[index % 3]);
+        asked.spawn(async move {
+            let Piece { form, bytes, .. } = piece(0);
+            let pieces = vec![Piece {
+                work: (),
+                form,
+                bytes,
+            }];
+            lane.run(1, pieces, None).await.expect("done").products[0]
+        });
+    }
+    let seen = timeout(LIMIT, asked.join_all()).await.expect("in time");
+    assert!(seen.iter().all(|&inside| inside == 1), "one at a time");
+    drop(lanes);
+    drop(engines);
+    let (taken, given) = *turns.counts.lock().expect("no panic");
+    assert_eq!(taken, given);
+    assert!(taken >= 3, "{taken}");
+}
