@@ -12,12 +12,12 @@ use std::time::Duration;
 const ABOUT: f64 = 1.03;
 
 /// After so many runs of the best size a neighbor is tried.
-const TRY_AFTER: u32 = 48;
+const TRY_AFTER: u32 = 1000;
 
 /// What is known about the sizes of one model's runs.
 #[derive(Debug)]
 pub(super) struct Sizes {
-    /// Nanoseconds for a weight, in runs of at most `2^index`.
+    /// Nanoseconds for a weight, in runs of about `2^index`.
     costs: Vec<Option<f64>>,
     most: u64,
     best: usize,
@@ -149,10 +149,12 @@ impl Sizes {
     }
 }
 
-/// The power of two that this weight does not exceed.
+/// The power of two that this weight is nearest to.
 fn size_of(weight: u64) -> usize {
-    let bits = u64::BITS - weight.max(1).saturating_sub(1).leading_zeros();
-    usize::try_from(bits).unwrap_or(0)
+    let weight = weight.max(1);
+    let below = weight.ilog2();
+    let nearer_above = u128::from(weight).pow(2) >= 2 << (2 * below);
+    usize::try_from(below).unwrap_or(0) + usize::from(nearer_above)
 }
 
 fn blend(slot: &mut Option<f64>, value: f64) {
@@ -210,7 +212,7 @@ mod tests {
     fn one_slow_run_does_not_keep_a_good_size_from_being_used() {
         let (_, mut sizes) = grown(50, 64, |rows| 100.0 + rows as f64);
         sizes.learn(64, Duration::from_millis(100));
-        for _ in 0..200 {
+        for _ in 0..8000 {
             let weight = sizes.usual();
             sizes.learn(weight, Duration::from_secs_f64((100.0 + weight as f64) / 1e6));
         }
