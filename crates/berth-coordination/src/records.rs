@@ -47,6 +47,19 @@ pub struct WorkerRecord {
     pub started_at: Timestamp,
 }
 
+impl WorkerRecord {
+    /// What kind of node it is, by which measurements are kept: what it prefers to compute on, and what the maker calls that.
+    pub fn node_kind(&self) -> String {
+        let provider = self.providers.first().map_or("cpu", String::as_str);
+        let device = self
+            .devices
+            .iter()
+            .find(|device| (device.kind == "cpu") == (provider == "cpu"))
+            .or_else(|| self.devices.first());
+        format!("{provider}: {}", device.map_or("", |device| device.name.as_str()))
+    }
+}
+
 /// Something a worker can compute on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -97,6 +110,12 @@ pub struct ReplicaRecord {
     /// Where its runner answers, once it does: `unix:` and the path of a socket.
     #[serde(default)]
     pub address: Option<String>,
+    /// How often in a row its runner ended by itself or could not load it, through no fault of the worker.
+    #[serde(default)]
+    pub crashes: u32,
+    /// The execution providers that it really runs on, the preferred first; empty before it is loaded.
+    #[serde(default)]
+    pub providers: Vec<String>,
     /// Memory that its runner was last seen to use; 0 before it was measured.
     #[serde(default)]
     pub resident_bytes: u64,
@@ -135,8 +154,79 @@ pub struct Assignment {
     /// Whether it has a process of its own, even where small models of one organization share one.
     #[serde(default)]
     pub own_runner: bool,
+    /// Memory that it took when it was measured, by which its runner's ceiling is set; 0 where that is not known.
+    #[serde(default)]
+    pub resident_bytes: u64,
     /// Grows when the worker should replace the replica that it has by a fresh one.
     pub generation: u64,
+}
+
+/// What one node sees of those who call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemandRecord {
+    /// The versions that were called lately.
+    #[serde(default)]
+    pub versions: Vec<VersionDemand>,
+}
+
+/// What one node sees of those who call a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionDemand {
+    /// The version.
+    pub version: VersionId,
+    /// How long ago it was called last.
+    pub idle_ms: u64,
+    /// Requests under way.
+    #[serde(default)]
+    pub outstanding: u32,
+    /// Requests that found no copy: held, or told to come back and still expected.
+    #[serde(default)]
+    pub waiting: u32,
+    /// How long a request waited in a runner lately, on average.
+    #[serde(default)]
+    pub queue_wait_us: u64,
+    /// The replicas that work on requests.
+    #[serde(default)]
+    pub busy: Vec<ReplicaId>,
+}
+
+/// What the planner did last, and what has no place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementRecord {
+    /// Versions of which copies are missing.
+    #[serde(default)]
+    pub short: Vec<ShortRecord>,
+    /// The last loads and unloads, the latest first.
+    #[serde(default)]
+    pub moves: Vec<MoveRecord>,
+}
+
+/// A version of which copies are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortRecord {
+    /// The version.
+    pub version: VersionId,
+    /// How many.
+    pub missing: u32,
+    /// Memory that each needs.
+    pub resident_bytes: u64,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// A load or an unload that was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRecord {
+    /// When.
+    pub at: Timestamp,
+    /// The worker.
+    pub worker: WorkerId,
+    /// The version.
+    pub version: VersionId,
+    /// `load` or `unload`.
+    pub action: String,
+    /// Why, by a stable name.
+    pub reason: String,
 }
 
 #[cfg(test)]
@@ -160,6 +250,8 @@ mod tests {
             },
             trouble: None,
             address: None,
+            crashes: 0,
+            providers: Vec::new(),
             resident_bytes: 0,
             load_ms: 0,
             generation: 0,

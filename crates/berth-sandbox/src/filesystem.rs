@@ -7,7 +7,7 @@ use landlock::{
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
-use crate::Error;
+use crate::{Error, Sandbox};
 
 /// The newest interface that this crate was tested with. An older kernel enforces the part it knows; what later ones
 /// add (named Unix sockets, UDP) is closed by the system call filter anyway.
@@ -25,7 +25,7 @@ pub(crate) struct Landlock {
 
 /// Rules under which only these paths can be opened, nothing can be executed, no TCP port can be used, and neither
 /// signals nor abstract sockets reach outside.
-pub(crate) fn rules(read_only: &[PathBuf], read_write: &[PathBuf]) -> Result<Rules, Error> {
+pub(crate) fn rules(sandbox: &Sandbox) -> Result<Rules, Error> {
     let readable = AccessFs::ReadFile | AccessFs::ReadDir;
     // Devices and sockets are not made by anything that lives in here.
     let writable = readable
@@ -36,6 +36,7 @@ pub(crate) fn rules(read_only: &[PathBuf], read_write: &[PathBuf]) -> Result<Rul
         | AccessFs::RemoveFile
         | AccessFs::RemoveDir
         | AccessFs::Refer;
+    let usable = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))
@@ -43,7 +44,11 @@ pub(crate) fn rules(read_only: &[PathBuf], read_write: &[PathBuf]) -> Result<Rul
         .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
         .and_then(Ruleset::create)
         .map_err(Error::Landlock)?;
-    for (paths, access) in [(read_only, readable), (read_write, writable)] {
+    for (paths, access) in [
+        (&sandbox.read_only, readable),
+        (&sandbox.read_write, writable),
+        (&sandbox.devices, usable),
+    ] {
         for path in paths {
             ruleset = allow(ruleset, path, access)?;
         }

@@ -27,6 +27,9 @@ pub struct Sandbox {
     pub read_only: Vec<PathBuf>,
     /// Files and folders (with all beneath) that may be read, written, made and removed. Each must exist.
     pub read_write: Vec<PathBuf>,
+    /// Devices that may be read, written and asked for what only they can do. Each must exist. A driver is a large door:
+    /// name none without need.
+    pub devices: Vec<PathBuf>,
     /// Most bytes of private writable memory (`RLIMIT_DATA`). Files that are mapped for reading do not count, so a
     /// model's mapped weights may be larger.
     pub memory_data_bytes: Option<u64>,
@@ -141,7 +144,7 @@ impl Sandbox {
         if threads > 1 {
             return Err(Error::Threads(threads));
         }
-        let rules = filesystem::rules(&self.read_only, &self.read_write)?;
+        let rules = filesystem::rules(self)?;
         limits::apply(self)?;
         let capabilities_dropped = self.tolerate(privileges::drop_all().map_err(Error::Privileges))?;
         let landlock = rules.restrict()?;

@@ -1,5 +1,7 @@
 //! What this machine offers.
 
+pub(crate) mod attempts;
+
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -23,13 +25,19 @@ pub(crate) struct Arguments {
     /// The ONNX Runtime library, instead of the one that the settings name.
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
+    /// Tries what the sandbox of a runner must stop, and fails when something gets through.
+    #[arg(long)]
+    sandbox: bool,
+    /// Tries the same without a sandbox: to see that the attempts are real.
+    #[arg(long, hide = true, requires = "sandbox")]
+    open: bool,
     /// How to tell.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     /// For people.
     Text,
     /// One JSON object.
@@ -43,6 +51,9 @@ pub(crate) struct Report {
     pub(crate) processor: String,
     pub(crate) processors: usize,
     pub(crate) memory_bytes: u64,
+    /// What the GPUs are called, in the order in which `worker.device` counts them.
+    #[serde(default)]
+    pub(crate) gpus: Vec<String>,
     pub(crate) library: PathBuf,
     pub(crate) library_version: String,
     /// Execution providers that the library has, as it names them.
@@ -55,7 +66,7 @@ pub(crate) struct Report {
     pub(crate) sandbox_complete: bool,
 }
 
-/// Looks and tells. Fails when the library cannot be used.
+/// Looks and tells. Fails when the library cannot be used, or something gets through the sandbox that is tried.
 pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     prepare_environment()?;
     let library = match &arguments.library {
@@ -65,6 +76,9 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
             .onnxruntime_library
             .context("no ONNX Runtime library is configured")?,
     };
+    if arguments.sandbox {
+        return attempts::main(&library, arguments.open, arguments.output);
+    }
     let report = look(library)?;
     let text = match arguments.output {
         Output::Json => serde_json::to_string(&report)?,
@@ -95,11 +109,12 @@ fn look(path: PathBuf) -> anyhow::Result<Report> {
     let library = Library::load(&path)?;
     let library_version = library.version().to_owned();
     let memory_bytes = machine::memory_bytes().context("the memory of this machine is unknown")?;
-    let (hostname, processors) = (machine::hostname(), machine::processors());
+    let (hostname, processors, gpus) = (machine::hostname(), machine::processors(), machine::gpus());
     // This process enters the sandbox as a runner does, and so sees what the kernel enforces.
     let confinement = Confinement {
         folder: None,
         library: &path,
+        gpu: false,
         memory_bytes: None,
         mode: SandboxMode::BestEffort,
     };
@@ -113,6 +128,7 @@ fn look(path: PathBuf) -> anyhow::Result<Report> {
         processor: machine::processor(),
         processors,
         memory_bytes,
+        gpus,
         library: path,
         library_version,
         library_providers: runtime.available_providers()?,
@@ -138,6 +154,13 @@ fn text(report: &Report) -> String {
     let library = report.library.display();
     let providers = report.library_providers.join(", ");
     let build = report.build_providers.join(", ");
+    let gpus = if report.gpus.is_empty() {
+        "none".to_owned()
+    } else {
+        let numbered = report.gpus.iter().enumerate();
+        let numbered: Vec<_> = numbered.map(|(place, gpu)| format!("{place}: {gpu}")).collect();
+        numbered.join(", ")
+    };
     let complete = if report.sandbox_complete {
         "complete"
     } else {
@@ -145,6 +168,7 @@ fn text(report: &Report) -> String {
     };
     format!(
         "machine     {hostname}: {processors} × {processor}, {memory} MiB\n\
+         GPUs        {gpus}\n\
          library     ONNX Runtime {library_version} ({library})\n\
          providers   {providers}\n\
          this build  {build}\n\

@@ -1,5 +1,6 @@
 //! Starting a runner, waiting until it is ready, and ending it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use berth_domain::deployment::Batching;
+use berth_domain::deployment::{Batching, DeviceKind};
 use berth_domain::manifest::Manifest;
 use berth_sandbox::launch::{Launch, Lifeline};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -28,6 +29,17 @@ const ENVIRONMENT: [&str; 4] = [
 /// What the library wants to find in the environment: it must not report to its maker.
 pub(crate) const LIBRARY_ENVIRONMENT: [(&str, &str); 1] = [("ORT_DISABLE_TELEMETRY", "1")];
 
+/// What of the environment a runner is given.
+pub(crate) fn runner_environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    ENVIRONMENT
+        .iter()
+        .filter_map(|&name| Some((name, std::env::var_os(name)?)))
+}
+
+/// A runner may take so many times what its version took when it was measured, and some slack: it was proved on one or two rows,
+/// and serves batches.
+const MEASURED_TIMES: u64 = 3;
+
 /// What a runner says of itself is short. It holds an uploaded model, so it is not believed to say little.
 const EVENT_LIMIT_BYTES: u64 = 64 << 10;
 
@@ -42,14 +54,20 @@ pub(crate) struct Launcher {
     /// The folder of the sockets.
     pub(crate) sockets: PathBuf,
     pub(crate) library: PathBuf,
+    /// What models may run on, the preferred first.
     pub(crate) providers: Vec<String>,
+    /// The one GPU that runners see, by its place on the bus.
+    pub(crate) gpu: Option<u16>,
     /// How many threads compute one request where nobody asks for another number.
     pub(crate) threads: usize,
     /// How many the machine has.
     pub(crate) most_threads: usize,
     pub(crate) queue_requests: usize,
     pub(crate) sandbox: SandboxMode,
+    /// The most memory that a runner may take.
     pub(crate) memory_bytes: Option<u64>,
+    /// What a runner may take beyond three times what its version took when it was measured.
+    pub(crate) slack_bytes: u64,
     pub(crate) load_timeout: Duration,
     pub(crate) log_filter: String,
     pub(crate) log_as_json: bool,
@@ -67,6 +85,10 @@ pub(crate) struct Order<'a> {
     pub(crate) threads: Option<u32>,
     /// How requests are joined to batches.
     pub(crate) batching: Batching,
+    /// What it must be computed on.
+    pub(crate) device: DeviceKind,
+    /// What the version took when it was measured; 0 where that is not known.
+    pub(crate) measured_bytes: u64,
     pub(crate) purpose: Purpose,
 }
 
@@ -121,7 +143,7 @@ impl Launcher {
 
     async fn load(&self, order: Order<'_>) -> Result<Running, Error> {
         let begun = Instant::now();
-        let settings = serde_json::to_vec(&self.settings(order));
+        let settings = serde_json::to_vec(&self.settings(order)?);
         let settings = settings.map_err(|error| launch("writing the runner's settings")(error.into()))?;
         let socket = Socket(self.sockets.join(format!("{}.sock", order.name)));
         let (mut child, lifeline) = self.spawn(&socket)?;
@@ -155,23 +177,52 @@ impl Launcher {
         })
     }
 
-    fn settings(&self, order: Order<'_>) -> Settings {
+    /// What a runner may run its model on. A device that is demanded comes first, which the runner obeys or fails.
+    fn providers(&self, demanded: DeviceKind) -> Result<Vec<String>, Error> {
+        let Some(demanded) = demanded.provider() else {
+            return Ok(self.providers.clone());
+        };
+        let place = self.providers.iter().position(|provider| provider == demanded);
+        // The processor is always there: it runs what others leave.
+        let place = place.or((demanded == "cpu").then_some(self.providers.len()));
+        let Some(place) = place else {
+            let offered = self.providers.join(", ");
+            return Err(Error::Refused(format!(
+                "The deployment demands `{demanded}`, and this worker computes on {offered} alone."
+            )));
+        };
+        let after = self.providers.iter().skip(place + 1).cloned();
+        Ok(std::iter::once(demanded.to_owned()).chain(after).collect())
+    }
+
+    /// The most memory that a runner of a version of this size may take.
+    fn ceiling(&self, measured_bytes: u64) -> Option<u64> {
+        if measured_bytes == 0 {
+            return self.memory_bytes;
+        }
+        let own = measured_bytes
+            .saturating_mul(MEASURED_TIMES)
+            .saturating_add(self.slack_bytes);
+        Some(self.memory_bytes.map_or(own, |most| most.min(own)))
+    }
+
+    fn settings(&self, order: Order<'_>) -> Result<Settings, Error> {
         let asked = order
             .threads
             .map(|threads| usize::try_from(threads).unwrap_or(usize::MAX));
-        Settings {
+        Ok(Settings {
             folder: order.folder.to_owned(),
             manifest: order.manifest.clone(),
             library: self.library.clone(),
-            providers: self.providers.clone(),
+            providers: self.providers(order.device)?,
             threads: asked.map_or(self.threads, |threads| threads.clamp(1, self.most_threads)),
             queue_requests: self.queue_requests,
             batching: order.batching,
             sandbox: self.sandbox,
-            memory_bytes: self.memory_bytes,
+            memory_bytes: self.ceiling(order.measured_bytes),
             log_filter: self.log_filter.clone(),
             log_as_json: self.log_as_json,
-        }
+        })
     }
 
     /// The child alone holds the listening socket: when it is gone, connecting is refused at once.
@@ -192,12 +243,9 @@ impl Launcher {
                 &lifeline_number.to_string(),
             ])
             .env_clear()
-            .envs(
-                ENVIRONMENT
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
+            .envs(runner_environment())
             .envs(LIBRARY_ENVIRONMENT)
+            .envs(self.gpu.into_iter().flat_map(seeing))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C is for the node, which then ends its runners in order.
@@ -264,6 +312,14 @@ impl Running {
             }
         }
     }
+}
+
+/// The environment in which CUDA sees this GPU alone, counted as the bus counts.
+fn seeing(gpu: u16) -> [(&'static str, String); 2] {
+    [
+        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned()),
+        ("CUDA_VISIBLE_DEVICES", gpu.to_string()),
+    ]
 }
 
 /// The path of a socket, removed when it is no longer used.
@@ -346,22 +402,70 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn threads_are_those_asked_for_as_far_as_the_machine_has_them() {
-        let launcher = Launcher {
+    fn launcher(providers: &[&str]) -> Launcher {
+        Launcher {
             program: PathBuf::new(),
             sockets: PathBuf::new(),
             library: PathBuf::new(),
-            providers: Vec::new(),
+            providers: providers.iter().map(|&provider| provider.to_owned()).collect(),
+            gpu: None,
             threads: 3,
             most_threads: 8,
             queue_requests: 1,
             sandbox: SandboxMode::Required,
-            memory_bytes: None,
+            memory_bytes: Some(1000),
+            slack_bytes: 100,
             load_timeout: Duration::ZERO,
             log_filter: String::new(),
             log_as_json: false,
-        };
+        }
+    }
+
+    #[test]
+    fn demanded_device_comes_first_or_the_runner_is_not_started() {
+        let all = launcher(&["tensorrt", "cuda", "cpu"]);
+        for (demanded, given) in [
+            (DeviceKind::Any, &["tensorrt", "cuda", "cpu"][..]),
+            (DeviceKind::Tensorrt, &["tensorrt", "cuda", "cpu"]),
+            (DeviceKind::Cuda, &["cuda", "cpu"]),
+            (DeviceKind::Cpu, &["cpu"]),
+        ] {
+            assert_eq!(
+                all.providers(demanded).expect("is offered"),
+                given,
+                "{demanded:?}"
+            );
+        }
+        assert_eq!(
+            launcher(&["cuda"]).providers(DeviceKind::Cpu).expect("always"),
+            ["cpu"]
+        );
+        let refused = launcher(&["cpu"]).providers(DeviceKind::Cuda);
+        assert_eq!(
+            refused.expect_err("is not offered").to_string(),
+            "The deployment demands `cuda`, and this worker computes on cpu alone."
+        );
+    }
+
+    #[test]
+    fn ceiling_follows_what_was_measured_and_stays_below_the_one_for_all() {
+        let launcher = launcher(&["cpu"]);
+        for (measured, ceiling) in [(0, 1000), (50, 250), (299, 997), (400, 1000), (u64::MAX, 1000)] {
+            assert_eq!(launcher.ceiling(measured), Some(ceiling), "{measured}");
+        }
+        assert_eq!(
+            Launcher {
+                memory_bytes: None,
+                ..launcher
+            }
+            .ceiling(50),
+            Some(250)
+        );
+    }
+
+    #[test]
+    fn threads_are_those_asked_for_as_far_as_the_machine_has_them() {
+        let launcher = launcher(&["cpu"]);
         let manifest = Manifest {
             task: Task::Tensors,
             graph: String::new(),
@@ -379,9 +483,12 @@ mod tests {
                 manifest: &manifest,
                 threads: asked,
                 batching: deployment::Batching::default(),
+                device: DeviceKind::Any,
+                measured_bytes: 0,
                 purpose: Purpose::Serving,
             };
-            assert_eq!(launcher.settings(order).threads, given, "{asked:?}");
+            let settings = launcher.settings(order).expect("any device will do");
+            assert_eq!(settings.threads, given, "{asked:?}");
         }
     }
 

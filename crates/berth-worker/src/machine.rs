@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 /// What the machine is called.
 pub(crate) fn hostname() -> String {
@@ -47,9 +48,64 @@ fn parse_total(meminfo: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// Where NVIDIA's driver tells of its GPUs: a folder for each, called by its place on the bus.
+const GPUS: &str = "/proc/driver/nvidia/gpus";
+
+/// What the GPUs are called, in the order of their places on the bus; empty where there is no driver.
+pub(crate) fn gpus() -> Vec<String> {
+    gpus_below(Path::new(GPUS))
+}
+
+fn gpus_below(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut folders: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    // Places are written with leading zeros, so they sort as texts.
+    folders.sort_unstable();
+    folders
+        .iter()
+        .map(|folder| gpu(&fs::read_to_string(folder.join("information")).unwrap_or_default()))
+        .collect()
+}
+
+fn gpu(information: &str) -> String {
+    let model = information
+        .lines()
+        .find_map(|line| line.strip_prefix("Model:"))
+        .map_or("", str::trim);
+    let name = if model.is_empty() { "NVIDIA GPU" } else { model };
+    name.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gpus_are_listed_in_the_order_of_their_places() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (place, information) in [
+            (
+                "0000:81:00.0",
+                "Model: \t\t NVIDIA L4\nIRQ:   \t\t 128\nBus Type: \t PCIe\n",
+            ),
+            (
+                "0000:01:00.0",
+                "Model: \t\t NVIDIA A100-SXM4-40GB\nIRQ:   \t\t 91\n",
+            ),
+            ("0001:01:00.0", ""),
+        ] {
+            let gpu = folder.path().join(place);
+            fs::create_dir(&gpu).expect("a folder");
+            fs::write(gpu.join("information"), information).expect("writes");
+        }
+        assert_eq!(
+            gpus_below(folder.path()),
+            ["NVIDIA A100-SXM4-40GB", "NVIDIA L4", "NVIDIA GPU"]
+        );
+        assert!(gpus_below(&folder.path().join("missing")).is_empty());
+    }
 
     #[test]
     fn total_memory_is_read() {

@@ -28,6 +28,9 @@ enum Command {
     Node(node::Arguments),
     /// Says what this machine offers: library, devices, memory, sandbox.
     Doctor(doctor::Arguments),
+    /// Tries one thing that the sandbox must stop; started by `doctor --sandbox`.
+    #[command(hide = true)]
+    Attempt(doctor::attempts::Arguments),
     /// Holds one model; started by `node`.
     #[command(hide = true)]
     Runner(runner::Arguments),
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Node(arguments) => node::main(arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Attempt(arguments) => doctor::attempts::attempt(&arguments),
         Command::Runner(arguments) => return runner::main(&arguments),
     };
     match result {

@@ -67,6 +67,7 @@ fn prepare(arguments: &Arguments) -> anyhow::Result<(Runtime, Ready, UnixListene
     let confinement = Confinement {
         folder: Some(&settings.folder),
         library: &settings.library,
+        gpu: settings.providers.iter().any(|provider| provider != "cpu"),
         memory_bytes: settings.memory_bytes,
         mode: settings.sandbox,
     };

@@ -1,5 +1,6 @@
 //! A node that holds models.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -37,12 +38,26 @@ pub struct Worker {
     /// Memory for all runners together. Without it, eight tenths of the machine's.
     #[schemars(example = "24GiB")]
     pub memory: Option<Size>,
-    /// Memory that one runner may take before it is ended. Without it, as much as all together.
+    /// Memory that one runner may take at most. Without it, as much as all together. A runner of a version whose size was
+    /// measured gets three times that and `worker.runner_slack` on top, where this is less.
     #[schemars(example = "4GiB")]
     pub runner_memory: Option<Size>,
+    /// Memory beyond three times what a version took when it was proved that its runner may take: large batches need more
+    /// than the small ones of a proof.
+    pub runner_slack: Size,
     /// What models may run on, the preferred first: `cpu`, `cuda`, `tensorrt`. What one cannot run, the next one does, and
     /// the processor the rest. One that the library or this build does not have is an error, never a silent fall-back.
     pub providers: Vec<String>,
+    /// The one GPU that this worker's runners see, by its place on the bus, the first being 0. Start one worker for each GPU, each
+    /// with folders of its own. Without it, runners see what the environment of the worker lets them see.
+    #[schemars(example = 0)]
+    pub device: Option<u16>,
+    /// Memory of a GPU, for deployments that demand so much: the machine does not tell it to those who do not use it.
+    #[schemars(example = "24GiB")]
+    pub device_memory: Option<Size>,
+    /// What this worker is called by, for deployments that demand such a worker.
+    #[schemars(example = labels())]
+    pub labels: BTreeMap<String, String>,
     /// Threads that one runner computes with; 0 is one for each core. With many models on a node, 1 gives the best
     /// throughput; more give single requests a shorter wait.
     pub threads: u16,
@@ -69,6 +84,11 @@ pub struct Worker {
     pub listen: Option<SocketAddr>,
 }
 
+/// An example of labels.
+fn labels() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([("zone", "a")])
+}
+
 impl Default for Worker {
     fn default() -> Self {
         Self {
@@ -79,7 +99,11 @@ impl Default for Worker {
             name: None,
             memory: None,
             runner_memory: None,
+            runner_slack: Size::gib(1),
             providers: vec!["cpu".to_owned()],
+            device: None,
+            device_memory: None,
+            labels: BTreeMap::new(),
             threads: 0,
             queue: 1_024,
             sandbox: SandboxMode::Required,
@@ -120,6 +144,13 @@ impl Section for Worker {
                 "providers",
                 "must be a list of `cpu`, `cuda` and `tensorrt`, the preferred first",
             );
+        }
+        if self
+            .labels
+            .iter()
+            .any(|(label, value)| label.is_empty() || label.len() > 64 || value.len() > 64)
+        {
+            check.problem("labels", "must have names and values of at most 64 characters");
         }
         if self.lease < Span::seconds(1) {
             check.problem("lease", "must be at least 1s");

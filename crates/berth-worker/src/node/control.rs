@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use berth_artifacts::Cache;
 use berth_coordination::records::ReplicaState;
 use berth_domain::clock::Clock;
-use berth_domain::deployment::Batching;
+use berth_domain::deployment::{Batching, DeviceKind};
 use berth_domain::id::OrganizationId;
 use berth_domain::manifest::Manifest;
 use berth_domain::model::ModelFile;
@@ -107,6 +107,8 @@ impl Control {
             manifest: &asked.manifest,
             threads: None,
             batching: Batching::default(),
+            device: DeviceKind::Any,
+            measured_bytes: 0,
             purpose: Purpose::Proof,
         };
         let loaded_and_run = async {

@@ -82,6 +82,7 @@ pub(super) fn launcher(config: &Config, report: &Report, program: PathBuf, socke
         sockets: sockets.to_owned(),
         library: worker.onnxruntime_library.clone().unwrap_or_default(),
         providers: worker.providers.clone(),
+        gpu: worker.device,
         threads,
         most_threads: machine::processors(),
         queue_requests: usize::try_from(worker.queue).unwrap_or(usize::MAX),
@@ -94,6 +95,7 @@ pub(super) fn launcher(config: &Config, report: &Report, program: PathBuf, socke
                 .runner_memory
                 .map_or_else(|| budget(config, report), berth_config::Size::get),
         ),
+        slack_bytes: worker.runner_slack.get(),
         load_timeout: worker.load_timeout.get(),
         log_as_json: log.format == logging::Format::Json,
         log_filter: log.filter,
@@ -139,6 +141,35 @@ pub(super) fn waits(config: &Config) -> Waits {
     }
 }
 
+/// What the node's models run on. The processor runs whatever others leave, so it is always there.
+fn providers(configured: &[String]) -> Vec<String> {
+    let mut providers = configured.to_vec();
+    if !providers.iter().any(|provider| provider == "cpu") {
+        providers.push("cpu".to_owned());
+    }
+    providers
+}
+
+/// The processor, and the GPUs that runners see and use.
+fn devices(config: &Config, report: &Report) -> Vec<Device> {
+    let worker = &config.worker;
+    let mut devices = vec![Device {
+        kind: "cpu".to_owned(),
+        name: report.processor.clone(),
+        memory_bytes: report.memory_bytes,
+    }];
+    if worker.providers.iter().any(|provider| provider != "cpu") {
+        let seen = |place: usize| worker.device.is_none_or(|device| usize::from(device) == place);
+        let gpus = report.gpus.iter().enumerate().filter(|(place, _)| seen(*place));
+        devices.extend(gpus.map(|(_, name)| Device {
+            kind: "cuda".to_owned(),
+            name: name.clone(),
+            memory_bytes: worker.device_memory.map_or(0, berth_config::Size::get),
+        }));
+    }
+    devices
+}
+
 /// What the node says of itself.
 pub(super) fn worker_record(
     config: &Config,
@@ -154,14 +185,10 @@ pub(super) fn worker_record(
         machine: berth_transport::this_machine(),
         endpoint: None,
         hostname: worker.name.clone().unwrap_or_else(|| report.hostname.clone()),
-        devices: vec![Device {
-            kind: "cpu".to_owned(),
-            name: report.processor.clone(),
-            memory_bytes: report.memory_bytes,
-        }],
+        devices: devices(config, report),
         memory_bytes: budget(config, report),
-        providers: vec!["cpu".to_owned()],
-        labels: std::collections::BTreeMap::new(),
+        providers: providers(&worker.providers),
+        labels: worker.labels.clone(),
         library_version: report.library_version.clone(),
         protocol: berth_protocol::PROTOCOL_VERSION,
         draining: false,
@@ -194,6 +221,54 @@ mod tests {
             ("models", "eu-central-1")
         );
         assert!(s3.virtual_hosted_style);
+    }
+
+    #[test]
+    fn worker_tells_of_the_gpu_that_it_uses_and_of_no_other() {
+        let report = Report {
+            hostname: "node".to_owned(),
+            processor: "P".to_owned(),
+            processors: 2,
+            memory_bytes: 1 << 30,
+            gpus: vec!["A".to_owned(), "B".to_owned()],
+            library: PathBuf::new(),
+            library_version: String::new(),
+            library_providers: Vec::new(),
+            build_providers: Vec::new(),
+            sandbox: String::new(),
+            sandbox_complete: true,
+        };
+        let named = |variables: &[(&str, &str)]| {
+            let mut source = Source::default()
+                .with_variable("BERTH_COORDINATION__SOCKET", "/run/berth/coordination.sock")
+                .with_variable("BERTH_ARTIFACTS__FOLDER", "/var/lib/berth")
+                .with_variable("BERTH_WORKER__ONNXRUNTIME_LIBRARY", "/lib/libonnxruntime.so")
+                .with_variable("BERTH_WORKER__LABELS", "{ zone = \"a\" }");
+            for (name, value) in variables {
+                source = source.with_variable(*name, *value);
+            }
+            let config = load(&source, Process::Worker).expect("the settings fit");
+            let devices = devices(&config, &report).into_iter();
+            let devices: Vec<_> = devices.map(|device| (device.name, device.memory_bytes)).collect();
+            assert_eq!(config.worker.labels["zone"], "a");
+            (providers(&config.worker.providers), devices)
+        };
+        let device = |name: &str, memory_bytes| (name.to_owned(), memory_bytes);
+        assert_eq!(named(&[]), (vec!["cpu".to_owned()], vec![device("P", 1 << 30)]));
+        let gpu = [
+            ("BERTH_WORKER__PROVIDERS", "cuda"),
+            ("BERTH_WORKER__DEVICE", "1"),
+            ("BERTH_WORKER__DEVICE_MEMORY", "24GiB"),
+        ];
+        let both = vec!["cuda".to_owned(), "cpu".to_owned()];
+        assert_eq!(
+            named(&gpu),
+            (both.clone(), vec![device("P", 1 << 30), device("B", 24 << 30)])
+        );
+        assert_eq!(
+            named(&gpu[..1]),
+            (both, vec![device("P", 1 << 30), device("A", 0), device("B", 0)])
+        );
     }
 
     #[test]

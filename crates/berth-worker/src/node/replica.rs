@@ -58,15 +58,21 @@ enum End {
     /// Its files could not be fetched this time: no fault of the model.
     Unfetched,
     /// Its files cannot be had, or its runner failed or crashed, after it had answered for so long.
-    Failed { reason: String, answered: Duration },
+    Failed {
+        reason: String,
+        answered: Duration,
+        /// It is the model's doing, as far as can be seen from here.
+        crashed: bool,
+    },
 }
 
 impl End {
     /// An attempt that failed before anything was answered.
-    fn failed(reason: impl Into<String>) -> Self {
+    fn failed(reason: impl Into<String>, crashed: bool) -> Self {
         Self::Failed {
             reason: reason.into(),
             answered: Duration::ZERO,
+            crashed,
         }
     }
 }
@@ -92,6 +98,8 @@ impl Replica {
             state: ReplicaState::Fetching,
             trouble: None,
             address: None,
+            crashes: 0,
+            providers: Vec::new(),
             resident_bytes: 0,
             load_ms: 0,
             generation: assignment.generation,
@@ -123,8 +131,14 @@ impl Replica {
                     fetches += 1;
                     self.keeper.waits.after(fetches)
                 }
-                End::Failed { reason, answered } => {
+                End::Failed {
+                    reason,
+                    answered,
+                    crashed,
+                } => {
                     fetches = 0;
+                    let crashes = &mut self.entry.record.crashes;
+                    *crashes = if answered >= PROVEN { 0 } else { *crashes } + u32::from(crashed);
                     failures = if answered >= PROVEN { 1 } else { failures + 1 };
                     let wait = self.keeper.waits.after(failures);
                     tracing::warn!(
@@ -164,7 +178,7 @@ impl Replica {
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::warn!(version.id = %self.assignment.version, error, "a model's files could not be fetched");
                 return if lasting {
-                    End::failed(UNFETCHED)
+                    End::failed(UNFETCHED, false)
                 } else {
                     End::Unfetched
                 };
@@ -178,6 +192,9 @@ impl Replica {
             folder: folder.path(),
             manifest: &self.assignment.manifest,
             threads: self.assignment.threads,
+            batching: self.assignment.batching,
+            device: self.assignment.device,
+            measured_bytes: self.assignment.resident_bytes,
             purpose: Purpose::Serving,
         };
         let started = tokio::select! {
@@ -190,15 +207,16 @@ impl Replica {
             Err(error @ Error::Launch { .. }) => {
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(version.id = %self.assignment.version, error, "a runner could not be started");
-                End::failed("The worker could not start a process for the model.")
+                End::failed("The worker could not start a process for the model.", false)
             }
-            Err(error) => End::failed(format!("{:#}", anyhow::Error::new(error))),
+            Err(error) => End::failed(format!("{:#}", anyhow::Error::new(error)), true),
         }
     }
 
     async fn watch(&mut self, mut running: Running, stop: &CancellationToken) -> End {
         let ready = running.ready();
         self.entry.record.resident_bytes = ready.resident_bytes;
+        self.entry.record.providers.clone_from(&ready.providers);
         self.entry.record.load_ms = u64::try_from(running.loaded_in().as_millis()).unwrap_or(u64::MAX);
         self.entry.record.address = Some(running.address());
         self.entry.pid = running.pid();
@@ -225,9 +243,11 @@ impl Replica {
             ended = running.ended() => End::Failed {
                 reason: format!("The runner {ended}."),
                 answered: since.elapsed(),
+                crashed: true,
             },
         };
         self.entry.record.address = None;
+        self.entry.record.providers.clear();
         self.entry.pid = None;
         end
     }

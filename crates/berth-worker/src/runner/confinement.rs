@@ -1,6 +1,6 @@
 //! What a process that holds a model may still reach.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ const MACHINE: [&str; 4] = [
     "/sys/devices/system/node",
 ];
 
+/// What an NVIDIA driver is reached by.
+const DRIVER: &str = "/proc/driver/nvidia";
+
 /// How a process is shut in.
 #[derive(Debug)]
 pub(crate) struct Confinement<'a> {
@@ -25,6 +28,8 @@ pub(crate) struct Confinement<'a> {
     pub(crate) folder: Option<&'a Path>,
     /// The library; it is loaded already, and loads its providers from beside it when a model asks for one.
     pub(crate) library: &'a Path,
+    /// Whether the model runs on a GPU, whose driver it must reach then.
+    pub(crate) gpu: bool,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) mode: SandboxMode,
 }
@@ -36,8 +41,14 @@ impl Confinement<'_> {
         read_only.extend(self.folder.map(Path::to_owned));
         read_only.extend(self.library.parent().map(Path::to_owned));
         read_only.extend(MACHINE.iter().map(PathBuf::from).filter(|path| path.exists()));
+        let mut devices = Vec::new();
+        if self.gpu {
+            devices = gpu_devices(Path::new("/dev"));
+            read_only.extend(Some(PathBuf::from(DRIVER)).filter(|path| path.exists()));
+        }
         let sandbox = Sandbox {
             read_only,
+            devices,
             memory_data_bytes: self.memory_bytes,
             file_size_bytes: (!logs_to_a_file()).then_some(0),
             mode: match self.mode {
@@ -48,6 +59,18 @@ impl Confinement<'_> {
         };
         sandbox.enter()
     }
+}
+
+/// The devices of NVIDIA's driver: `nvidia0`, `nvidiactl`, `nvidia-uvm`…
+fn gpu_devices(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let paths = entries.flatten().filter(|entry| {
+        let is_device = entry.file_type().is_ok_and(|kind| !kind.is_dir());
+        is_device && entry.file_name().to_string_lossy().starts_with("nvidia")
+    });
+    paths.map(|entry| entry.path()).collect()
 }
 
 /// Whether what this process logs goes to a file of the node: that one must be able to grow. Nothing else is ever written.

@@ -61,3 +61,44 @@ fn library_that_is_none_is_told_of() {
         "{said}"
     );
 }
+
+/// What the attempts on the sandbox say: the report, and whether the program was content.
+fn attempts(arguments: &[&str]) -> (serde_json::Value, bool) {
+    let output = Command::new(env!("CARGO_BIN_EXE_berth-worker"))
+        .args(["doctor", "--sandbox", "--output", "json", "--library"])
+        .arg(berth_test_support::onnxruntime_library().expect("the library is there"))
+        .args(arguments)
+        .env("BERTH_DATABASE__PASSWORD_SECRET", "planted")
+        .output()
+        .expect("it starts");
+    let report = serde_json::from_slice(&output.stdout);
+    let report = report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (report, output.status.success())
+}
+
+fn outcomes(report: &serde_json::Value, fits: impl Fn(&str) -> bool) -> Vec<&serde_json::Value> {
+    let rows = report["attempts"].as_array().expect("a list");
+    rows.iter()
+        .filter(|row| row["outcome"].as_str().is_some_and(&fits))
+        .collect()
+}
+
+#[test]
+fn every_attempt_on_the_sandbox_of_a_runner_is_stopped() {
+    let (report, content) = attempts(&[]);
+    let through = outcomes(&report, |outcome| !matches!(outcome, "stopped" | "killed"));
+    assert!(through.is_empty(), "{through:#?}");
+    assert!(content && report["holds"] == true);
+    assert!(report["attempts"].as_array().expect("a list").len() > 20);
+}
+
+#[test]
+fn attempts_get_through_where_there_is_no_sandbox_and_the_doctor_says_so() {
+    let (report, content) = attempts(&["--open"]);
+    assert!(!content && report["holds"] == false);
+    // Who is not root, or is in a container, is stopped by others here and there.
+    let through = outcomes(&report, |outcome| outcome == "got_through");
+    assert!(through.len() > 12, "{report:#}");
+    let unclear = outcomes(&report, |outcome| outcome == "unclear");
+    assert!(unclear.is_empty(), "{unclear:#?}");
+}

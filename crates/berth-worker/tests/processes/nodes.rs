@@ -106,6 +106,7 @@ impl Site {
             batching: berth_domain::deployment::Batching::default(),
             device: berth_domain::deployment::DeviceKind::Any,
             own_runner: false,
+            resident_bytes: 0,
             generation: 1,
         }
     }

@@ -61,6 +61,7 @@ impl Runner {
             "providers": ["cpu"],
             "threads": 1,
             "queue_requests": 16,
+            "batching": {},
             "sandbox": "required",
             "memory_bytes": null,
             "log_filter": "info",

@@ -36,6 +36,7 @@ fn enter(task: &Task) -> Result<(), berth_sandbox::Error> {
         cpu_seconds: Some(task.limits.cpu_seconds),
         file_size_bytes: Some(task.limits.unpack.file_bytes.saturating_add(1)),
         open_files: Some(32),
+        devices: Vec::new(),
         mode: if task.best_effort {
             Mode::BestEffort
         } else {
