@@ -10,6 +10,7 @@ mod paths;
 pub(crate) mod api_keys;
 pub(crate) mod auth;
 pub(crate) mod deployments;
+pub(crate) mod fleet;
 pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod models;

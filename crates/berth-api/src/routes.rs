@@ -141,13 +141,17 @@ fn models(config: &mut ServiceConfig<'_>) {
         .service(deployments::list::list)
         .service(deployments::create::create)
         .service(deployments::show::show)
+        .service(deployments::ready::ready)
+        .service(deployments::release::release)
         .service(deployments::update::update)
         .service(deployments::delete::delete);
 }
 
 fn platform(config: &mut ServiceConfig<'_>) {
-    use control::platform;
+    use control::{fleet, platform};
     config
+        .service(fleet::workers::workers)
+        .service(fleet::placements::placements)
         .service(platform::list_organizations::list_organizations)
         .service(platform::create_organization::create_organization)
         .service(platform::show_organization::show_organization)

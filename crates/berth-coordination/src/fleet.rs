@@ -10,11 +10,16 @@ use serde::de::DeserializeOwned;
 use crate::coordination::Coordination;
 use crate::error::Error;
 use crate::event::Topic;
-use crate::records::{Assignment, ReplicaRecord, WorkerRecord};
+use crate::records::{Assignment, DemandRecord, PlacementRecord, ReplicaRecord, WorkerRecord};
 
 const WORKERS: &str = "workers";
 const ASSIGNMENTS: &str = "assignments";
 const REPLICAS: &str = "replicas";
+const DEMAND: &str = "demand";
+const PLACEMENT: &str = "placement";
+
+/// The one entry of [`PLACEMENT`].
+const LAST: &str = "last";
 
 /// The fleet as coordination knows it. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -112,6 +117,41 @@ impl Fleet {
         Ok(by_worker.into_iter().flatten().collect())
     }
 
+    /// Says what `node` sees of those who call, for `ttl`; the node says it again well before that, even when nobody calls:
+    /// where no node says anything, nothing is unloaded for want of calls. With `urgent`, subscribers of [`Topic::Demand`] are
+    /// told: callers found no copy.
+    pub async fn publish_demand(
+        &self,
+        node: &str,
+        demand: &DemandRecord,
+        ttl: Duration,
+        urgent: bool,
+    ) -> Result<(), Error> {
+        let text = text(DEMAND, demand)?;
+        self.coordination.put(DEMAND, node, text, Some(ttl)).await?;
+        if urgent {
+            self.coordination.publish(Topic::Demand, node).await?;
+        }
+        Ok(())
+    }
+
+    /// What all nodes see of those who call; empty when none says anything.
+    pub async fn demand(&self) -> Result<Vec<DemandRecord>, Error> {
+        self.read_all(DEMAND).await
+    }
+
+    /// Says what the planner did last. It stands until it is said otherwise.
+    pub async fn publish_placement(&self, placement: &PlacementRecord) -> Result<(), Error> {
+        let text = text(PLACEMENT, placement)?;
+        self.coordination.put(PLACEMENT, LAST, text, None).await.map(drop)
+    }
+
+    /// What the planner did last; nothing when that is not known, or cannot be read.
+    pub async fn placement(&self) -> Result<PlacementRecord, Error> {
+        let last: Vec<PlacementRecord> = self.read_all(PLACEMENT).await?;
+        Ok(last.into_iter().next().unwrap_or_default())
+    }
+
     async fn write<T: Serialize + ?Sized>(
         &self,
         collection: &'static str,
@@ -119,8 +159,7 @@ impl Fleet {
         record: &T,
         ttl: Option<Duration>,
     ) -> Result<bool, Error> {
-        let text =
-            serde_json::to_string(record).map_err(|source| Error::Unwritable { collection, source })?;
+        let text = text(collection, record)?;
         self.coordination
             .put(collection, &worker.to_string(), text, ttl)
             .await
@@ -144,6 +183,10 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+fn text<T: Serialize + ?Sized>(collection: &'static str, record: &T) -> Result<String, Error> {
+    serde_json::to_string(record).map_err(|source| Error::Unwritable { collection, source })
 }
 
 fn parse<T: DeserializeOwned>(collection: &str, id: &str, text: &str) -> Result<T, Error> {

@@ -64,6 +64,8 @@ impl Scene {
             state,
             trouble: None,
             address: Some("unix:/run/berth/runner.sock".to_owned()),
+            crashes: 0,
+            providers: Vec::new(),
             resident_bytes: 100 << 20,
             load_ms: 130,
             generation: 0,
@@ -94,6 +96,7 @@ impl Scene {
             batching: berth_domain::deployment::Batching::default(),
             device: berth_domain::deployment::DeviceKind::Any,
             own_runner: false,
+            resident_bytes: 0,
             generation: 1,
         }
     }

@@ -1,24 +1,30 @@
 //! The planner's loop: compares what deployments want with what workers are told to hold, and tells them anew where it
 //! differs. One process does it at a time, under a leader lease; any other takes over when that one is gone.
 
+mod lessons;
 mod settling;
+mod telling;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use berth_coordination::records::{Assignment, ReplicaRecord, ReplicaState, WorkerRecord};
+use berth_coordination::records::{ReplicaRecord, ReplicaState};
 use berth_coordination::{Event, Fleet, Subscription, Topic};
-use berth_domain::deployment::Batching;
+use berth_domain::clock::Clock;
 use berth_domain::id::{DeploymentId, VersionId, WorkerId};
-use berth_serving::planner::{self, Failed, Plan, Ready, Seat, Setup, Short, Wanted};
+use berth_serving::planner::{self, Decision, History, Rules, Situation, Wanted};
 use berth_store::Store;
-use berth_store::system::placements::{Unreadable, WantedVersion, Wanting};
+use berth_store::system::placements::{Unreadable, Wanting};
 use berth_telemetry::metrics::names;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::lessons::Lessons;
 use self::settling::{Settling, Sight};
+use self::telling::Telling;
+use self::view::{Callers, Held};
 
 const LEASE: &str = "placement";
 
@@ -38,6 +44,8 @@ pub struct Options {
     pub settle: Duration,
     /// For how long a worker on which a version failed again and again is passed over while another has room for it.
     pub avoid: Duration,
+    /// The numbers by which is planned.
+    pub rules: Rules,
 }
 
 impl Options {
@@ -49,6 +57,7 @@ impl Options {
             lease: Duration::from_secs(5),
             settle: SETTLE,
             avoid: Duration::from_mins(10),
+            rules: Rules::default(),
         }
     }
 }
@@ -65,13 +74,17 @@ pub enum Error {
 }
 
 /// The planner's loop.
-#[derive(Debug)]
 pub struct Placement {
     store: Store,
     fleet: Fleet,
+    clock: Arc<dyn Clock>,
     options: Options,
-    /// What had no place when it was last logged.
-    short: Mutex<Vec<Short>>,
+    /// The beginning of the times that the planner is told.
+    epoch: Instant,
+    /// What the planner remembers while this process leads.
+    history: Mutex<History>,
+    telling: Telling,
+    lessons: Lessons,
     /// Where versions have failed, and when that was last seen. A replica that is moved away is forgotten by its worker, and
     /// would be moved back and forth.
     failed: Mutex<HashMap<(WorkerId, VersionId), Instant>>,
@@ -80,17 +93,29 @@ pub struct Placement {
     settling: Settling,
 }
 
-/// What workers are told to hold, or hold.
-type Held = BTreeMap<WorkerId, Vec<Assignment>>;
+impl std::fmt::Debug for Placement {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Placement")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Times before the planner began can be told, too.
+const BEFORE: Duration = Duration::from_hours(24 * 365);
 
 impl Placement {
     /// A loop over these.
-    pub fn new(store: Store, fleet: Fleet, options: Options) -> Self {
+    pub fn new(store: Store, fleet: Fleet, clock: Arc<dyn Clock>, options: Options) -> Self {
         Self {
             store,
             fleet,
+            clock,
             options,
-            short: Mutex::default(),
+            epoch: Instant::now(),
+            history: Mutex::default(),
+            telling: Telling::default(),
+            lessons: Lessons::default(),
             failed: Mutex::default(),
             unreadable: Mutex::default(),
             settling: Settling::default(),
@@ -138,7 +163,7 @@ impl Placement {
     async fn listen(&self) -> Option<Subscription> {
         self.fleet
             .coordination()
-            .subscribe(&[Topic::Deployments, Topic::Routes])
+            .subscribe(&[Topic::Deployments, Topic::Routes, Topic::Demand])
             .await
             .inspect_err(|error| tracing::warn!(%error, "placement hears no events and looks by the clock"))
             .ok()
@@ -162,13 +187,15 @@ impl Placement {
             .await?
         {
             self.settling.follow();
+            *self.history.lock().unwrap_or_else(PoisonError::into_inner) = History::default();
+            self.telling.follow(self.fleet.placement().await?);
             return Ok(0);
         }
         let workers = self.fleet.workers().await?;
         let entries = self.fleet.all_assignments().await?;
         let replicas = self.fleet.replicas().await?;
+        let demand = self.fleet.demand().await?;
         let Wanting { versions, unreadable } = self.wanting().await?;
-        let mut wanted: Vec<Wanted> = versions.into_iter().map(wanted).collect();
 
         let known: BTreeSet<WorkerId> = entries.iter().map(|(worker, _)| *worker).collect();
         let told: Held = entries
@@ -181,48 +208,68 @@ impl Placement {
             holding: &replicas.iter().map(|replica| replica.worker).collect(),
         };
         // Where nothing is wanted, nothing can be taken away.
-        let idle = wanted.is_empty() && unreadable.is_empty();
+        let idle = versions.is_empty() && unreadable.is_empty();
         if !idle && !self.settling.may_plan(&sight, self.options.settle) {
             tracing::debug!(
                 "workers may have to announce themselves again, and nothing is placed until then"
             );
             return Ok(0);
         }
-        stay(&mut wanted, &unreadable, &told, &replicas);
-
-        let seats: Vec<Seat> = workers.iter().map(seat).collect();
-        let current = seeded(&told, &replicas, &wanted);
-        let ready: Ready = replicas
+        let now_ms = self.now_ms();
+        let callers = Callers::new(now_ms, &demand);
+        let mut shown: Vec<planner::Version> = versions
             .iter()
-            .filter(|replica| replica.state == ReplicaState::Ready)
-            .map(|replica| (replica.worker, replica.version))
+            .map(|version| view::version(version, &callers, &replicas))
             .collect();
-        let plan = planner::plan(&seats, &current, &wanted, &self.failed(&replicas), &ready);
-        self.report(&plan, &unreadable);
+        let mut wanted: BTreeMap<VersionId, Wanted> = versions
+            .iter()
+            .map(|version| (version.version, view::wanted(version)))
+            .collect();
+        let current = view::seeded(&told, &replicas, &wanted);
+        let copies = view::copies(&current, &replicas, &callers);
+        lessons::mark(&mut shown, &versions, &copies);
+        let learned = self.lessons.learn(&workers, &replicas, &versions, &copies);
+        view::stay(&mut shown, &mut wanted, &unreadable, &told);
+        let situation = Situation {
+            seats: workers.iter().map(view::seat).collect(),
+            versions: shown,
+            copies,
+            failed: self.failed(&replicas),
+            blind: callers.blind,
+        };
+        let decision = self.decide(now_ms, &situation);
+        self.report(&decision, &unreadable);
+        let plan = assignments(&decision, &current, &wanted);
         let changed = self.tell(&plan, &told, known).await?;
-        self.settling.planned(plan.assignments.into_keys().collect());
+        self.settling.planned(plan.into_keys().collect());
+        if let Some(record) = self.telling.tell(&decision, self.clock.now()) {
+            self.fleet.publish_placement(&record).await?;
+        }
+        if !learned.is_empty() {
+            self.lessons
+                .write(&self.store, &learned, self.clock.now())
+                .await?;
+        }
         Ok(changed)
     }
 
-    /// Counts what has no place, and logs it when it differs from the last time.
-    fn report(&self, plan: &Plan, unreadable: &[Unreadable]) {
+    fn decide(&self, now_ms: u64, situation: &Situation) -> Decision {
+        let rules = &self.options.rules;
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.observe(now_ms, situation, rules);
+        planner::decide(now_ms, situation, &history, rules)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from((BEFORE + self.epoch.elapsed()).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts what has no place.
+    fn report(&self, decision: &Decision, unreadable: &[Unreadable]) {
         self.complain(unreadable);
-        let missing: u32 = plan.short.iter().map(|short| short.missing).sum();
+        let missing: u32 = decision.short.iter().map(|short| short.missing).sum();
         let left_out = u32::try_from(unreadable.len()).unwrap_or(u32::MAX);
         metrics::gauge!(names::REPLICAS_UNPLACED).set(missing.saturating_add(left_out));
-        let mut logged = self.short.lock().unwrap_or_else(PoisonError::into_inner);
-        if *logged == plan.short {
-            return;
-        }
-        for short in plan.short.iter().filter(|short| !logged.contains(short)) {
-            tracing::warn!(
-                version.id = %short.version,
-                missing = short.missing,
-                resident_bytes = short.resident_bytes,
-                "no worker has room for a replica"
-            );
-        }
-        logged.clone_from(&plan.short);
     }
 
     /// Logs what cannot be read, once.
@@ -243,7 +290,7 @@ impl Placement {
     }
 
     /// Where versions have failed lately.
-    fn failed(&self, replicas: &[ReplicaRecord]) -> Failed {
+    fn failed(&self, replicas: &[ReplicaRecord]) -> BTreeSet<(WorkerId, VersionId)> {
         let now = Instant::now();
         let mut seen = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         for replica in replicas {
@@ -267,18 +314,15 @@ impl Placement {
         Ok(tx.placements().wanted().await?)
     }
 
-    async fn tell(&self, plan: &Plan, told: &Held, known: BTreeSet<WorkerId>) -> Result<usize, Error> {
+    async fn tell(&self, plan: &Held, told: &Held, known: BTreeSet<WorkerId>) -> Result<usize, Error> {
         let mut changed = 0;
-        for (worker, assignments) in &plan.assignments {
+        for (worker, assignments) in plan {
             if told.get(worker) != Some(assignments) {
                 self.fleet.assign(*worker, assignments).await?;
                 changed += 1;
             }
         }
-        for gone in known
-            .into_iter()
-            .filter(|worker| !plan.assignments.contains_key(worker))
-        {
+        for gone in known.into_iter().filter(|worker| !plan.contains_key(worker)) {
             self.fleet.forget_assignments(gone).await?;
         }
         Ok(changed)
@@ -293,104 +337,18 @@ async fn next(events: &mut Option<Subscription>) -> Option<Event> {
     }
 }
 
-fn seat(worker: &WorkerRecord) -> Seat {
-    Seat {
-        worker: worker.id,
-        memory_bytes: worker.memory_bytes,
-        draining: worker.draining,
-    }
-}
-
-/// What each worker is to be taken to hold: what it is told, and where coordination has lost that, what it says it has. (A
-/// version that nobody wants any more is none of it.)
-fn seeded(told: &Held, replicas: &[ReplicaRecord], wanted: &[Wanted]) -> Held {
-    let mut current = told.clone();
-    for replica in replicas {
-        if told.contains_key(&replica.worker) || replica.state == ReplicaState::Draining {
-            continue;
-        }
-        let Some(wanted) = wanted.iter().find(|wanted| wanted.version == replica.version) else {
-            continue;
-        };
-        let held = current.entry(replica.worker).or_default();
-        let other = held.iter().position(|held| held.version == replica.version);
-        // Of an old and a fresh copy the fresh one is what was asked for last.
-        if let Some(place) = other {
-            if held[place].generation >= replica.generation {
-                continue;
-            }
-            held.swap_remove(place);
-        }
-        held.push(Assignment {
-            organization: wanted.organization,
-            version: wanted.version,
-            manifest: wanted.manifest.clone(),
-            files: wanted.files.clone(),
-            threads: replica.threads,
-            batching: wanted.setup.batching,
-            device: wanted.setup.device,
-            own_runner: wanted.setup.own_runner,
-            generation: replica.generation,
-        });
-    }
-    current
-}
-
-/// What cannot be read stays as it was told: neither is it placed anew, nor taken from those who are served by it.
-fn stay(wanted: &mut Vec<Wanted>, unreadable: &[Unreadable], told: &Held, replicas: &[ReplicaRecord]) {
-    for row in unreadable {
-        let holders = || {
-            told.values()
-                .flatten()
-                .filter(|assignment| assignment.version == row.version)
-        };
-        let Some(kept) = holders().next() else {
-            continue;
-        };
-        let copies = u32::try_from(holders().count()).unwrap_or(u32::MAX);
-        if let Some(readable) = wanted.iter_mut().find(|wanted| wanted.version == row.version) {
-            readable.replicas = readable.replicas.max(copies);
-            continue;
-        }
-        let resident_bytes = replicas
-            .iter()
-            .filter(|replica| replica.version == row.version)
-            .map(|replica| replica.resident_bytes)
-            .max();
-        wanted.push(Wanted {
-            organization: kept.organization,
-            version: kept.version,
-            manifest: kept.manifest.clone(),
-            files: kept.files.clone(),
-            replicas: copies,
-            resident_bytes: resident_bytes.unwrap_or(0),
-            setup: Setup::of(kept),
-        });
-    }
-}
-
-/// A version that several deployments want has as many copies, and as many threads, as the one that wants most.
-fn wanted(version: WantedVersion) -> Wanted {
-    let settings = || version.wanted_by.iter().map(|wish| &wish.settings);
-    let replicas = settings().map(|settings| settings.replicas.min).max();
-    let setup = Setup {
-        threads: settings().filter_map(|settings| settings.threads).max(),
-        batching: settings()
-            .map(|settings| settings.batching)
-            .fold(Batching::default(), Batching::tightest),
-        device: settings()
-            .map(|settings| settings.device.kind)
-            .max()
-            .unwrap_or_default(),
-        own_runner: settings().any(|settings| settings.own_runner),
+/// What each worker is told.
+fn assignments(decision: &Decision, current: &Held, wanted: &BTreeMap<VersionId, Wanted>) -> Held {
+    let told = |worker: &WorkerId, version: &VersionId| {
+        let held = current.get(worker).into_iter().flatten();
+        let before = held.into_iter().find(|held| held.version == *version);
+        Some(planner::assignment(wanted.get(version)?, before))
     };
-    Wanted {
-        replicas: replicas.unwrap_or(1),
-        setup,
-        organization: version.organization,
-        version: version.version,
-        manifest: version.manifest,
-        files: version.files,
-        resident_bytes: version.measured.resident_bytes,
-    }
+    let holdings = decision.holdings.iter();
+    holdings
+        .map(|(worker, versions)| {
+            let assignments = versions.iter().filter_map(|version| told(worker, version));
+            (*worker, assignments.collect())
+        })
+        .collect()
 }

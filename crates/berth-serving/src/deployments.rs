@@ -17,8 +17,8 @@ use berth_store::idempotency_keys::Keep;
 use berth_store::page::{List, Page};
 
 pub use self::settings::{
-    DELAY_LIMIT_US, IDLE_LIMIT_S, LABEL_LENGTH_LIMIT, LABELS_LIMIT, REPLICAS_LIMIT, ROWS_LIMIT, THREADS_LIMIT,
-    TOKENS_LIMIT,
+    DELAY_LIMIT_US, IDLE_LIMIT_S, LABEL_LENGTH_LIMIT, LABELS_LIMIT, REPLICAS_LIMIT, ROWS_LIMIT,
+    THREADS_LIMIT, TOKENS_LIMIT,
 };
 use crate::models::concerned;
 use crate::place;
@@ -242,6 +242,30 @@ impl Deployments {
         Ok(changed)
     }
 
+    /// Lets the deployment's versions be loaded again that crashed again and again.
+    pub async fn release(
+        &self,
+        access: &ProjectAccess<can::DeploymentsWrite>,
+        name: &Handle,
+    ) -> Result<Deployment, Error> {
+        let organization = access.organization();
+        let not_found = || Error::NotFound(name.clone());
+        let mut tx = self.around.store.tenant(organization).await?;
+        let found = tx
+            .deployments()
+            .find(organization, access.project(), name)
+            .await?
+            .ok_or_else(not_found)?;
+        tx.deployments().release(organization, found.id).await?;
+        let model = tx.models().show(organization, found.model).await?;
+        let released = tx.deployments().show(organization, found.id).await?;
+        let value = tx.changes().bump(Topic::Deployments).await?;
+        tx.commit().await?;
+        let concerned = model.as_ref().map_or(Some(organization), concerned);
+        self.around.deployments_changed(value, concerned).await;
+        released.ok_or_else(not_found)
+    }
+
     /// Removes the deployment; its name is free again.
     pub async fn delete(
         &self,
@@ -272,6 +296,9 @@ impl Deployments {
     }
 }
 
+/// What can be done about it.
+const QUARANTINED: &str = "It is loaded no more until the deployment is changed or released.";
+
 /// How a deployment stands: as the worst of its versions, as far as `router` knows.
 pub fn standing(router: &Router, deployment: &Deployment) -> Standing {
     if deployment.stopped_at.is_some() {
@@ -282,7 +309,13 @@ pub fn standing(router: &Router, deployment: &Deployment) -> Standing {
     }
     let alone = deployment.versions.len() == 1;
     let versions = deployment.versions.iter().map(|version| {
-        let Standing { state, reason } = router.standing(version.version);
+        let Standing { state, reason } = match &version.quarantine {
+            Some(reason) => Standing {
+                state: State::Failed,
+                reason: Some(format!("{reason} {QUARANTINED}")),
+            },
+            None => router.standing(version.version),
+        };
         let reason = reason.map(|reason| {
             if alone {
                 reason

@@ -1,5 +1,6 @@
 //! From a model's name to a runner: which deployment, which version of it, which replica. Warm, it does no input or output.
 
+mod callers;
 mod dice;
 mod directory;
 mod table;
@@ -17,9 +18,11 @@ use berth_domain::random::Random;
 use berth_store::Store;
 use berth_store::callables::{Callable, CallableVersion};
 use berth_transport::Peers;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::callers::Callers;
 use self::dice::Dice;
 use self::directory::Directories;
 use self::table::Table;
@@ -31,6 +34,18 @@ const ROUTES_EVERY: Duration = Duration::from_millis(250);
 
 /// How often the counter of changes is asked, in case that an event was lost.
 const CHANGES_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is told what callers do.
+const DEMAND_EVERY: Duration = Duration::from_secs(1);
+
+/// How long that holds.
+const DEMAND_HOLDS: Duration = Duration::from_secs(5);
+
+/// The shortest and the longest time after which callers are told to come back.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// How many requests may be held at once until there is a copy.
+const HELD_LIMIT: usize = 1_000;
 
 /// How long a push may come after the counter that it tells of.
 const PUSH_WAIT: Duration = Duration::from_millis(50);
@@ -59,9 +74,16 @@ impl Target {
         &self.callable
     }
 
-    /// The version that was drawn, or asked for.
+    /// The version that was drawn, or asked for; while it does not answer yet, one whose place it takes.
     pub fn version(&self) -> &CallableVersion {
-        &self.callable.versions[self.version]
+        let Callable {
+            versions, retiring, ..
+        } = &*self.callable;
+        if self.version < versions.len() {
+            &versions[self.version]
+        } else {
+            &retiring[self.version - versions.len()]
+        }
     }
 }
 
@@ -90,6 +112,13 @@ struct Shared {
     table: ArcSwap<Table>,
     dice: Dice,
     applied: Mutex<Applied>,
+    callers: Callers,
+    /// What this node is called among those that tell what callers do.
+    node: String,
+    /// The table was renewed.
+    renewed: Notify,
+    /// Requests that may be held besides.
+    holds: Semaphore,
 }
 
 impl Router {
@@ -103,6 +132,10 @@ impl Router {
                 table: ArcSwap::from_pointee(Table::empty(peers)),
                 dice: Dice::new(random),
                 applied: Mutex::default(),
+                callers: Callers::default(),
+                node: fresh_name(random),
+                renewed: Notify::new(),
+                holds: Semaphore::new(HELD_LIMIT),
             }),
         }
     }
@@ -115,6 +148,7 @@ impl Router {
             () = self.follow_events() => {}
             () = self.follow_routes() => {}
             () = self.follow_changes() => {}
+            () = self.tell_demand() => {}
         }
     }
 
@@ -147,7 +181,9 @@ impl Router {
                 .versions
                 .iter()
                 .position(|version| version.number == number),
-            None => self.draw(&callable.versions),
+            None => self
+                .draw(&callable.versions)
+                .map(|drawn| self.or_retiring(&callable, drawn)),
         };
         Ok(Target {
             callable,
@@ -161,11 +197,43 @@ impl Router {
             .table
             .load()
             .choose(target.version().version, tried, &self.shared.dice)
+            .map_err(|absence| self.known(target.version(), absence))
+    }
+
+    /// Waits up to `patience` until a replica of `target` answers, where one may be coming and not too many wait already. The
+    /// planner hears of who waits, and of who is sent away: that is what has a version loaded that nobody called before.
+    pub async fn wait(&self, target: &Target, patience: Duration) {
+        let version = target.version().version;
+        let turn = self.shared.holds.try_acquire();
+        if patience.is_zero() || turn.is_err() {
+            return;
+        }
+        let _held = self.shared.callers.hold(version);
+        let answered = async {
+            loop {
+                let renewed = self.shared.renewed.notified();
+                match self.absence(target) {
+                    Some(Absence::Coming { .. }) => renewed.await,
+                    Some(Absence::Failed { .. }) | None => return,
+                }
+            }
+        };
+        // Who asks next is told how it ended.
+        timeout(patience, answered).await.unwrap_or_default();
+    }
+
+    /// A caller of `target` was sent away for `absence`, and may come back.
+    pub fn sent_away(&self, target: &Target, absence: &Absence) {
+        if let Absence::Coming { retry_after, .. } = absence {
+            let version = target.version().version;
+            self.shared.callers.refuse(version, *retry_after);
+        }
     }
 
     /// Why no replica of `target` answers; `None` when one does.
     pub fn absence(&self, target: &Target) -> Option<Absence> {
-        self.shared.table.load().absence(target.version().version)
+        let absence = self.shared.table.load().absence(target.version().version)?;
+        Some(self.known(target.version(), absence))
     }
 
     /// How a version stands on the workers, as far as is known here.
@@ -199,6 +267,48 @@ impl Router {
             .collect();
         listings.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(listings)
+    }
+
+    /// An absence with what is known of the version besides: that it is loaded no more, and how long loading takes on the kinds of
+    /// nodes that there are, or took when it was proved.
+    fn known(&self, version: &CallableVersion, absence: Absence) -> Absence {
+        if let Some(reason) = &version.quarantine {
+            return Absence::Failed {
+                reason: Some(reason.clone()),
+            };
+        }
+        let Absence::Coming { retry_after, trouble } = absence else {
+            return absence;
+        };
+        let table = self.shared.table.load();
+        let kinds = table.node_kinds().iter();
+        let here = kinds
+            .filter_map(|kind| version.load_times.get(kind))
+            .max()
+            .copied();
+        let elsewhere = version.load_times.values().max().copied();
+        let proved = version.load_us.map(|load_us| load_us / 1000);
+        let measured = here.or(elsewhere).or(proved).map(Duration::from_millis);
+        Absence::Coming {
+            retry_after: measured
+                .unwrap_or(retry_after)
+                .clamp(RETRY_AFTER.0, RETRY_AFTER.1),
+            trouble,
+        }
+    }
+
+    /// What was drawn if it answers, or else a version whose place it takes that does.
+    fn or_retiring(&self, callable: &Callable, drawn: usize) -> usize {
+        if callable.retiring.is_empty() {
+            return drawn;
+        }
+        let table = self.shared.table.load();
+        if table.absence(callable.versions[drawn].version).is_none() {
+            return drawn;
+        }
+        let answers = |version: &CallableVersion| table.absence(version.version).is_none();
+        let old = callable.retiring.iter().position(answers);
+        old.map_or(drawn, |old| callable.versions.len() + old)
     }
 
     async fn directory(&self, key: &KeyIdentity) -> Result<Arc<directory::Directory>, Error> {
@@ -303,9 +413,32 @@ impl Router {
         match (workers, replicas) {
             (Ok(workers), Ok(replicas)) => {
                 self.shared.table.rcu(|table| table.renewed(&workers, &replicas));
+                self.shared.renewed.notify_waiters();
             }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, source = ?std::error::Error::source(&error), "routes are used as they were last read");
+            }
+        }
+    }
+
+    async fn tell_demand(&self) {
+        let Shared {
+            callers,
+            fleet,
+            table,
+            node,
+            ..
+        } = &*self.shared;
+        let mut tick = interval(DEMAND_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let urgent = tokio::select! {
+                _ = tick.tick() => false,
+                () = callers.missed.notified() => true,
+            };
+            let demand = callers.told(&table.load().counted());
+            if let Err(error) = fleet.publish_demand(node, &demand, DEMAND_HOLDS, urgent).await {
+                tracing::debug!(%error, "the planner does not hear what is called");
             }
         }
     }
@@ -337,4 +470,11 @@ impl Router {
             }
         }
     }
+}
+
+/// A name that no other node has.
+fn fresh_name(random: &dyn Random) -> String {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    hex::encode(bytes)
 }

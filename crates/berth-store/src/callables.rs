@@ -1,6 +1,8 @@
 //! What a project can call: its own deployments, those of models that its organization shares, and those that an operator
 //! has published.
 
+use std::collections::BTreeMap;
+
 use berth_domain::clock::Timestamp;
 use berth_domain::digest::Sha256;
 use berth_domain::id::{DeploymentId, ModelId, OrganizationId, ProjectId, VersionId};
@@ -10,6 +12,7 @@ use berth_domain::name::Handle;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::deployments::load_times;
 use crate::error::Error;
 use crate::row::Row;
 
@@ -34,6 +37,8 @@ pub struct Callable {
     pub reach: Visibility,
     /// The versions behind it that are ready, in order of number.
     pub versions: Vec<CallableVersion>,
+    /// Those that were behind it before, and answer until the others do.
+    pub retiring: Vec<CallableVersion>,
 }
 
 /// A version behind it.
@@ -49,6 +54,12 @@ pub struct CallableVersion {
     pub folder_digest: Sha256,
     /// What it is.
     pub manifest: Manifest,
+    /// Why it is loaded nowhere: it crashed again and again.
+    pub quarantine: Option<String>,
+    /// How long it took to load when it was proved.
+    pub load_us: Option<u64>,
+    /// How long it took to load, in milliseconds, by kind of node.
+    pub load_times: BTreeMap<String, u64>,
 }
 
 /// What can be called, inside a transaction.
@@ -79,6 +90,15 @@ impl Callables<'_> {
                 deployment_versions.weight AS "weight!",
                 model_versions.folder_digest AS "folder_digest!",
                 model_versions.manifest AS "manifest!",
+                deployment_versions.retiring_since IS NOT NULL AS "retiring!",
+                version_quarantines.reason AS "quarantine?",
+                model_versions.load_us AS "load_us?",
+                (
+                    SELECT jsonb_object_agg(version_load_times.node_kind, version_load_times.load_ms)
+                    FROM version_load_times
+                    WHERE version_load_times.organization_id = $1
+                        AND version_load_times.version_id = model_versions.version_id
+                ) AS "load_times?",
                 CASE WHEN deployments.project_id = $2 THEN 'project' ELSE 'organization' END AS "reach!",
                 CASE WHEN deployments.project_id = $2 THEN 0 ELSE 1 END AS "distance!"
             FROM deployments
@@ -94,6 +114,9 @@ impl Callables<'_> {
             JOIN model_versions
                 ON model_versions.organization_id = $1
                 AND model_versions.version_id = deployment_versions.version_id
+            LEFT JOIN version_quarantines
+                ON version_quarantines.organization_id = $1
+                AND version_quarantines.version_id = model_versions.version_id
             WHERE deployments.organization_id = $1
                 AND deployments.deleted_at IS NULL
                 AND deployments.stopped_at IS NULL
@@ -117,6 +140,10 @@ impl Callables<'_> {
                 weight,
                 folder_digest,
                 manifest,
+                retiring,
+                quarantine,
+                load_us,
+                load_times,
                 'platform',
                 2
             FROM published_deployments($3)
@@ -145,6 +172,10 @@ struct CallableRow {
     weight: i32,
     folder_digest: Vec<u8>,
     manifest: serde_json::Value,
+    retiring: bool,
+    quarantine: Option<String>,
+    load_us: Option<i64>,
+    load_times: Option<serde_json::Value>,
     reach: String,
     #[expect(dead_code, reason = "the statement sorts by it")]
     distance: i32,
@@ -162,10 +193,18 @@ fn collect(rows: Vec<CallableRow>) -> Result<Vec<Callable>, Error> {
             weight: row.number("weight", stored.weight)?,
             folder_digest: row.digest("folder_digest", &stored.folder_digest)?,
             manifest: row.json("manifest", stored.manifest)?,
+            quarantine: stored.quarantine,
+            load_us: stored
+                .load_us
+                .map(|load_us| row.number("load_us", load_us))
+                .transpose()?,
+            load_times: load_times(&row, stored.load_times)?,
         };
-        match callables.last_mut() {
-            Some(callable) if callable.deployment == deployment => callable.versions.push(version),
-            _ => callables.push(Callable {
+        if callables
+            .last()
+            .is_none_or(|callable| callable.deployment != deployment)
+        {
+            callables.push(Callable {
                 deployment,
                 organization: OrganizationId::from_uuid(stored.organization_id),
                 organization_name: row.parse("name", &stored.organization_name)?,
@@ -174,8 +213,16 @@ fn collect(rows: Vec<CallableRow>) -> Result<Vec<Callable>, Error> {
                 name: row.parse("name", &stored.name)?,
                 created_at: stored.created_at,
                 reach: row.parse("visibility", &stored.reach)?,
-                versions: vec![version],
-            }),
+                versions: Vec::new(),
+                retiring: Vec::new(),
+            });
+        }
+        if let Some(callable) = callables.last_mut() {
+            if stored.retiring {
+                callable.retiring.push(version);
+            } else {
+                callable.versions.push(version);
+            }
         }
     }
     Ok(callables)

@@ -1,6 +1,6 @@
 //! Deployments: stable names for versions of one model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use berth_domain::clock::Timestamp;
 use berth_domain::creator::Creator;
@@ -39,6 +39,8 @@ pub struct Deployment {
     pub settings: Settings,
     /// The versions behind it, in order of number.
     pub versions: Vec<DeployedVersion>,
+    /// Versions that were behind it before and answer until those above do, in order of number.
+    pub retiring: Vec<DeployedVersion>,
     /// Who made it.
     pub created_by: Creator,
     /// When it was made.
@@ -50,7 +52,7 @@ pub struct Deployment {
 }
 
 /// A version behind a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployedVersion {
     /// The version.
     pub version: VersionId,
@@ -58,6 +60,12 @@ pub struct DeployedVersion {
     pub number: u32,
     /// Its share of the traffic, against the weights of the others.
     pub weight: u32,
+    /// Why it is loaded nowhere: it crashed again and again.
+    pub quarantine: Option<String>,
+    /// How long it took to load when it was proved.
+    pub load_us: Option<u64>,
+    /// How long it took to load, in milliseconds, by kind of node.
+    pub load_times: BTreeMap<String, u64>,
 }
 
 /// A version that is to stand behind a deployment, with its weight.
@@ -241,9 +249,11 @@ impl Deployments<'_> {
             return Ok(false);
         }
         if let Some(versions) = &change.versions {
-            self.remove_versions(organization, deployment).await?;
+            let kept: Vec<Uuid> = versions.iter().map(|(version, _)| version.as_uuid()).collect();
+            self.retire_versions(organization, deployment, &kept, now).await?;
             self.insert_versions(organization, deployment, versions).await?;
         }
+        self.release(organization, deployment).await?;
         Ok(true)
     }
 
@@ -271,6 +281,66 @@ impl Deployments<'_> {
         Ok(true)
     }
 
+    /// Lets the versions behind the deployment be loaded again that crashed again and again. Answers how many there were.
+    pub async fn release(
+        &mut self,
+        organization: OrganizationId,
+        deployment: DeploymentId,
+    ) -> Result<u64, Error> {
+        let done = sqlx::query!(
+            "DELETE FROM version_quarantines
+            USING deployment_versions
+            WHERE version_quarantines.organization_id = $1
+                AND deployment_versions.organization_id = $1
+                AND deployment_versions.deployment_id = $2
+                AND deployment_versions.version_id = version_quarantines.version_id",
+            organization.as_uuid(),
+            deployment.as_uuid(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Has the versions that are not among `kept` answer until the others do; with a deployment that serves nobody they go at
+    /// once.
+    async fn retire_versions(
+        &mut self,
+        organization: OrganizationId,
+        deployment: DeploymentId,
+        kept: &[Uuid],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query!(
+            "DELETE FROM deployment_versions
+            USING deployments
+            WHERE deployment_versions.organization_id = $1
+                AND deployment_versions.deployment_id = $2
+                AND version_id <> ALL($3)
+                AND deployments.organization_id = $1
+                AND deployments.deployment_id = $2
+                AND stopped_at IS NOT NULL",
+            organization.as_uuid(),
+            deployment.as_uuid(),
+            kept,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        sqlx::query!(
+            "UPDATE deployment_versions
+            SET weight = 0,
+                retiring_since = COALESCE(retiring_since, $4)
+            WHERE organization_id = $1 AND deployment_id = $2 AND version_id <> ALL($3)",
+            organization.as_uuid(),
+            deployment.as_uuid(),
+            kept,
+            now,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     async fn insert_versions(
         &mut self,
         organization: OrganizationId,
@@ -288,7 +358,10 @@ impl Deployments<'_> {
             SELECT deployment_id, entry.version_id, organization_id, model_id, entry.weight
             FROM deployments
             CROSS JOIN UNNEST($3::uuid[], $4::integer[]) AS entry (version_id, weight)
-            WHERE organization_id = $1 AND deployment_id = $2",
+            WHERE organization_id = $1 AND deployment_id = $2
+            ON CONFLICT (deployment_id, version_id) DO UPDATE
+            SET weight = excluded.weight,
+                retiring_since = NULL",
             organization.as_uuid(),
             deployment.as_uuid(),
             &ids,
@@ -339,33 +412,61 @@ impl Deployments<'_> {
             .map(|deployment| deployment.id.as_uuid())
             .collect();
         let rows = sqlx::query!(
-            "SELECT deployment_id, version_id, number, weight
+            r#"SELECT
+                deployment_id,
+                version_id,
+                number,
+                weight,
+                retiring_since,
+                version_quarantines.reason AS "quarantine?",
+                load_us,
+                (
+                    SELECT jsonb_object_agg(node_kind, load_ms)
+                    FROM version_load_times
+                    WHERE version_load_times.organization_id = $1
+                        AND version_load_times.version_id = deployment_versions.version_id
+                ) AS load_times
             FROM deployment_versions
             JOIN model_versions USING (version_id)
+            LEFT JOIN version_quarantines USING (version_id)
             WHERE deployment_versions.organization_id = $1 AND deployment_id = ANY($2)
-            ORDER BY deployment_id, number",
+            ORDER BY deployment_id, number"#,
             organization.as_uuid(),
             &ids,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let mut by_deployment: HashMap<Uuid, Vec<DeployedVersion>> = HashMap::new();
+        let mut by_deployment: HashMap<(Uuid, bool), Vec<DeployedVersion>> = HashMap::new();
         for stored in rows {
             let row = Row::new("deployment_versions", stored.deployment_id);
+            let load_us = stored.load_us.map(|load_us| row.number("load_us", load_us));
             by_deployment
-                .entry(stored.deployment_id)
+                .entry((stored.deployment_id, stored.retiring_since.is_some()))
                 .or_default()
                 .push(DeployedVersion {
                     version: VersionId::from_uuid(stored.version_id),
                     number: row.number("number", stored.number)?,
                     weight: row.number("weight", stored.weight)?,
+                    quarantine: stored.quarantine,
+                    load_us: load_us.transpose()?,
+                    load_times: load_times(&row, stored.load_times)?,
                 });
         }
         for deployment in deployments {
-            deployment.versions = by_deployment.remove(&deployment.id.as_uuid()).unwrap_or_default();
+            let id = deployment.id.as_uuid();
+            deployment.versions = by_deployment.remove(&(id, false)).unwrap_or_default();
+            deployment.retiring = by_deployment.remove(&(id, true)).unwrap_or_default();
         }
         Ok(())
     }
+}
+
+/// What was measured, by kind of node; nothing where nothing was.
+pub(crate) fn load_times(
+    row: &Row,
+    column: Option<serde_json::Value>,
+) -> Result<BTreeMap<String, u64>, Error> {
+    column.map_or_else(|| Ok(BTreeMap::new()), |column| row.json("load_times", column))
 }
 
 fn settings_column(deployment: DeploymentId, settings: &Settings) -> Result<serde_json::Value, Error> {
@@ -403,6 +504,7 @@ impl TryFrom<DeploymentRow> for Deployment {
             name: row.parse("name", &stored.name)?,
             settings: row.json("settings", stored.settings)?,
             versions: Vec::new(),
+            retiring: Vec::new(),
             created_by: row.creator(stored.created_by_user_id, stored.created_by_key_id)?,
             created_at: stored.created_at,
             updated_at: stored.updated_at,

@@ -3,6 +3,8 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod list;
+pub(crate) mod ready;
+pub(crate) mod release;
 mod settings;
 pub(crate) mod show;
 pub(crate) mod update;

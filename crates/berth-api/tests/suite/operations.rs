@@ -98,8 +98,12 @@ fn needs(id: &str) -> Option<Needs> {
         "models_create" | "models_update" | "models_delete" | "versions_upload" | "versions_delete" => {
             Project(P::ModelsWrite)
         }
-        "deployments_list" | "deployments_show" => Project(P::DeploymentsRead),
-        "deployments_create" | "deployments_update" | "deployments_delete" => Project(P::DeploymentsWrite),
+        "deployments_list" | "deployments_ready" | "deployments_show" | "requests_show" => {
+            Project(P::DeploymentsRead)
+        }
+        "deployments_create" | "deployments_update" | "deployments_release" | "deployments_delete" => {
+            Project(P::DeploymentsWrite)
+        }
         "embeddings_create"
         | "models_list_callable"
         | "models_show_callable"
@@ -122,6 +126,8 @@ fn needs(id: &str) -> Option<Needs> {
         | "platform_suspend_organization"
         | "platform_resume_organization"
         | "platform_delete_organization"
+        | "placements_show"
+        | "workers_list"
         | "platform_list_users"
         | "platform_create_user"
         | "platform_show_user"

@@ -199,7 +199,13 @@ impl House {
 
     /// A version of a new model that runs, and takes so much memory.
     pub(crate) async fn ready(&self, name: &str, resident_bytes: u64) -> VersionId {
-        let version = self.version(self.model(name).await, name.as_bytes()).await;
+        let model = self.model(name).await;
+        self.ready_version(model, name.as_bytes(), resident_bytes).await
+    }
+
+    /// A version of a model that was proved.
+    pub(crate) async fn ready_version(&self, model: ModelId, bytes: &[u8], resident_bytes: u64) -> VersionId {
+        let version = self.version(model, bytes).await;
         let outcome = Outcome::Ready {
             measured: Measured {
                 resident_bytes,
@@ -236,6 +242,22 @@ impl House {
             .expect("inserted");
         tx.commit().await.expect("commits");
         deployment.id
+    }
+
+    /// Changes the versions behind a deployment.
+    pub(crate) async fn change_versions(&self, deployment: DeploymentId, versions: Vec<(VersionId, u32)>) {
+        let change = DeploymentChange {
+            settings: None,
+            versions: Some(versions),
+            stopped: None,
+        };
+        let mut tx = self.store.tenant(self.organization).await.expect("begins");
+        let changed = tx
+            .deployments()
+            .update(self.organization, deployment, &change, self.now())
+            .await;
+        assert!(changed.expect("updated"));
+        tx.commit().await.expect("commits");
     }
 
     /// Changes how a deployment wants to be run.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_coordination::memory::Memory;
-use berth_coordination::records::{ReplicaRecord, ReplicaState, WorkerRecord};
+use berth_coordination::records::{DemandRecord, ReplicaRecord, ReplicaState, VersionDemand, WorkerRecord};
 use berth_coordination::redis::{self, Redis};
 use berth_coordination::{Coordination, Topic};
 use berth_domain::clock::Timestamp;
-use berth_domain::deployment::{Batching, Replicas, Settings};
+use berth_domain::deployment::{Batching, Replicas, Residency, Settings};
 use berth_domain::id::{DeploymentId, ReplicaId, VersionId, WorkerId};
 use berth_domain::random::SystemRandom;
 use berth_jobs::placement::{Options, Placement};
@@ -52,6 +52,9 @@ suite! {
     draining_worker_gets_nothing_new
     emptied_coordination_moves_nothing
     fleet_is_left_alone_until_workers_had_time_to_announce_themselves
+    version_that_is_called_is_loaded_and_makes_place_when_it_is_idle
+    version_that_crashes_is_quarantined_until_its_deployment_is_changed
+    old_version_is_held_until_the_new_one_answers
     one_process_plans_and_another_takes_over
     loop_is_woken_by_an_event_and_gives_the_lease_back
 }
@@ -63,7 +66,12 @@ fn placement(house: &House, holder: &str) -> Placement {
         settle: Duration::ZERO,
         ..Options::new(holder.to_owned())
     };
-    Placement::new(house.store.clone(), house.fleet(), options)
+    Placement::new(
+        house.store.clone(),
+        house.fleet(),
+        Arc::new(house.clock.clone()),
+        options,
+    )
 }
 
 async fn worker(house: &House, draining: bool) -> WorkerId {
@@ -180,6 +188,8 @@ async fn hold(house: &House, worker: WorkerId, version: VersionId, state: Replic
         state,
         trouble: None,
         address: None,
+        crashes: 0,
+        providers: Vec::new(),
         resident_bytes: 0,
         load_ms: 0,
         generation,
@@ -247,10 +257,174 @@ async fn settings_of_a_deployment_reach_the_worker(house: House) {
         let threads: Vec<_> = assignments
             .iter()
             .flatten()
-            .map(|told| (told.version, told.threads, told.batching.max_rows, told.own_runner))
+            .map(|told| {
+                (
+                    told.version,
+                    told.threads,
+                    told.batching.max_rows,
+                    told.own_runner,
+                )
+            })
             .collect();
         assert_eq!(threads, [(version, Some(3), Some(8), true)]);
     }
+}
+
+fn settings(min: u32, residency: Residency) -> Settings {
+    Settings {
+        replicas: Replicas { min, max: None },
+        residency,
+        ..Settings::default()
+    }
+}
+
+/// Says what a node sees of those who call.
+async fn demand(house: &House, version: VersionId, waiting: u32, idle: Duration) {
+    let demand = VersionDemand {
+        version,
+        idle_ms: u64::try_from(idle.as_millis()).expect("fits"),
+        outstanding: 0,
+        waiting,
+        queue_wait_us: 0,
+        busy: vec![],
+    };
+    let record = DemandRecord {
+        versions: vec![demand],
+    };
+    let published = house.fleet().publish_demand("node", &record, TTL, true).await;
+    published.expect("published");
+}
+
+async fn version_that_is_called_is_loaded_and_makes_place_when_it_is_idle(house: House) {
+    let node = worker(&house, false).await;
+    let placement = placement(&house, "ann");
+    let version = house.ready("a", 100 << 20).await;
+    let deployment = house.deploy("a", version).await;
+    let on_demand = settings(0, Residency::Idle { unload_after_s: 1 });
+    house.change(deployment, on_demand).await;
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![]), "nobody has called it");
+
+    demand(&house, version, 1, Duration::ZERO).await;
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![version]));
+    tell(&house, node, version, ReplicaState::Ready).await;
+    demand(&house, version, 0, Duration::ZERO).await;
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![version]));
+
+    // It is said that nobody has called it for long.
+    let idle = async || {
+        demand(&house, version, 0, Duration::from_mins(5)).await;
+        placement.round().await.expect("plans");
+        told(&house, node).await == Some(vec![])
+    };
+    wait_until(LIMIT, idle).await.expect("it is unloaded");
+    let last = house.fleet().placement().await.expect("read");
+    let moves: Vec<_> = last
+        .moves
+        .iter()
+        .map(|last| (last.action.as_str(), last.reason.as_str()))
+        .collect();
+    assert_eq!(moves, [("unload", "idle"), ("load", "callers_wait")]);
+}
+
+async fn version_that_crashes_is_quarantined_until_its_deployment_is_changed(house: House) {
+    let node = worker(&house, false).await;
+    let placement = placement(&house, "ann");
+    let version = house.ready("a", 100 << 20).await;
+    let deployment = house.deploy("a", version).await;
+    placement.round().await.expect("plans");
+    let replica = ReplicaRecord {
+        id: ReplicaId::new(&house.clock, &SystemRandom),
+        worker: node,
+        organization: house.organization,
+        version,
+        state: ReplicaState::Failed {
+            reason: "The runner was killed.".to_owned(),
+        },
+        trouble: None,
+        address: None,
+        crashes: 3,
+        providers: Vec::new(),
+        resident_bytes: 0,
+        load_ms: 0,
+        generation: 0,
+        threads: None,
+    };
+    let published = house.fleet().publish_replicas(node, &[replica], TTL).await;
+    published.expect("published");
+    placement.round().await.expect("plans");
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![]));
+    let mut tx = house.store.tenant(house.organization).await.expect("begins");
+    let shown = tx.deployments().show(house.organization, deployment).await;
+    let shown = shown.expect("read").expect("is there");
+    let reason = shown.versions[0].quarantine.clone().expect("is quarantined");
+    assert!(reason.contains("The runner was killed."), "{reason}");
+    drop(tx);
+
+    let published = house.fleet().publish_replicas(node, &[], TTL).await;
+    published.expect("published");
+    house.change(deployment, Settings::default()).await;
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![version]));
+}
+
+async fn old_version_is_held_until_the_new_one_answers(house: House) {
+    let node = worker(&house, false).await;
+    let placement = placement(&house, "ann");
+    let old = house.ready("a", 100 << 20).await;
+    let deployment = house.deploy("a", old).await;
+    placement.round().await.expect("plans");
+    tell(&house, node, old, ReplicaState::Ready).await;
+    let new = house
+        .ready_version(house.show(old).await.model, b"new", 100 << 20)
+        .await;
+    house.change_versions(deployment, vec![(new, 100)]).await;
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![old, new]));
+
+    let record = |version, state| ReplicaRecord {
+        id: ReplicaId::new(&house.clock, &SystemRandom),
+        worker: node,
+        organization: house.organization,
+        version,
+        state,
+        trouble: None,
+        address: None,
+        crashes: 0,
+        providers: Vec::new(),
+        resident_bytes: 0,
+        load_ms: 0,
+        generation: 0,
+        threads: None,
+    };
+    let both = [
+        record(old, ReplicaState::Ready),
+        record(new, ReplicaState::Loading),
+    ];
+    house
+        .fleet()
+        .publish_replicas(node, &both, TTL)
+        .await
+        .expect("published");
+    placement.round().await.expect("plans");
+    placement.round().await.expect("plans");
+    assert_eq!(
+        told(&house, node).await,
+        Some(vec![old, new]),
+        "it is not there yet"
+    );
+    let both = [record(old, ReplicaState::Ready), record(new, ReplicaState::Ready)];
+    house
+        .fleet()
+        .publish_replicas(node, &both, TTL)
+        .await
+        .expect("published");
+    placement.round().await.expect("plans");
+    placement.round().await.expect("plans");
+    assert_eq!(told(&house, node).await, Some(vec![new]));
 }
 
 async fn draining_worker_gets_nothing_new(house: House) {
@@ -326,9 +500,19 @@ async fn fleet_is_left_alone_until_workers_had_time_to_announce_themselves(house
         settle,
         ..Options::new("ann".to_owned())
     };
-    let patient = Placement::new(house.store.clone(), house.fleet(), options(TTL));
+    let patient = Placement::new(
+        house.store.clone(),
+        house.fleet(),
+        Arc::new(house.clock.clone()),
+        options(TTL),
+    );
     // It has planned before, so a worker that joins is no sign of a loss.
-    let eager = Placement::new(house.store.clone(), house.fleet(), options(Duration::ZERO));
+    let eager = Placement::new(
+        house.store.clone(),
+        house.fleet(),
+        Arc::new(house.clock.clone()),
+        options(Duration::ZERO),
+    );
     eager.round().await.expect("plans");
     patient.round().await.expect("plans");
     assert_eq!(told(&house, holder).await, Some(vec![version]));

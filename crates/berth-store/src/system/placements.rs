@@ -1,7 +1,8 @@
 //! What the planner places on workers: every version that a deployment wants to be run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use berth_domain::clock::Timestamp;
 use berth_domain::deployment::Settings;
 use berth_domain::id::{DeploymentId, OrganizationId, ProjectId, VersionId};
 use berth_domain::manifest::Manifest;
@@ -9,6 +10,7 @@ use berth_domain::model::ModelFile;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::deployments::load_times;
 use crate::error::Error;
 use crate::row::Row;
 use crate::versions::{FileRow, Measured, measured};
@@ -50,6 +52,10 @@ pub struct WantedVersion {
     pub measured: Measured,
     /// The deployments that want it.
     pub wanted_by: Vec<Wish>,
+    /// It crashed again and again, and is to be loaded nowhere.
+    pub quarantined: bool,
+    /// How long it took to load, in milliseconds, by kind of node.
+    pub load_times: BTreeMap<String, u64>,
 }
 
 /// A deployment that wants a version to be run.
@@ -63,6 +69,23 @@ pub struct Wish {
     pub weight: u32,
     /// How it wants to be run.
     pub settings: Settings,
+    /// The version was behind it before, and answers until the others do.
+    pub retiring: bool,
+}
+
+/// What serving has shown of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadTime {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The version.
+    pub version: VersionId,
+    /// The kind of node.
+    pub node_kind: String,
+    /// How long loading took, in milliseconds.
+    pub load_ms: u64,
+    /// Memory that it took.
+    pub resident_bytes: u64,
 }
 
 /// What is to be placed, inside a transaction.
@@ -74,7 +97,7 @@ impl Placements<'_> {
     pub async fn wanted(&mut self) -> Result<Wanting, Error> {
         let rows = sqlx::query_as!(
             WantedRow,
-            "SELECT
+            r#"SELECT
                 model_versions.organization_id,
                 model_versions.version_id,
                 manifest,
@@ -84,12 +107,20 @@ impl Placements<'_> {
                 deployments.deployment_id,
                 deployments.project_id,
                 weight,
-                settings
+                settings,
+                retiring_since,
+                version_quarantines.version_id IS NOT NULL AS "quarantined!",
+                (
+                    SELECT jsonb_object_agg(node_kind, load_ms)
+                    FROM version_load_times
+                    WHERE version_load_times.version_id = model_versions.version_id
+                ) AS load_times
             FROM deployments
             JOIN deployment_versions USING (deployment_id)
             JOIN model_versions USING (version_id)
             JOIN projects ON projects.project_id = deployments.project_id
             JOIN organizations ON organizations.organization_id = deployments.organization_id
+            LEFT JOIN version_quarantines ON version_quarantines.version_id = model_versions.version_id
             WHERE deployments.deleted_at IS NULL
                 AND deployments.stopped_at IS NULL
                 AND projects.suspended_at IS NULL
@@ -98,7 +129,7 @@ impl Placements<'_> {
                 AND organizations.deleted_at IS NULL
                 AND model_versions.state = 'ready'
                 AND model_versions.deleted_at IS NULL
-            ORDER BY model_versions.version_id, deployments.deployment_id",
+            ORDER BY model_versions.version_id, deployments.deployment_id"#,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -116,6 +147,68 @@ impl Placements<'_> {
         }
         self.add_files(&mut wanting).await?;
         Ok(wanting)
+    }
+
+    /// Ends the change of a deployment from these versions to others. Answers whether there was one.
+    pub async fn retire(&mut self, deployment: DeploymentId, versions: &[VersionId]) -> Result<bool, Error> {
+        let versions: Vec<Uuid> = versions.iter().map(|version| version.as_uuid()).collect();
+        let done = sqlx::query!(
+            "DELETE FROM deployment_versions
+            WHERE deployment_id = $1 AND version_id = ANY($2) AND retiring_since IS NOT NULL",
+            deployment.as_uuid(),
+            &versions,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Has a version loaded nowhere, until its deployment is changed or it is released. Answers whether it was not so already.
+    pub async fn quarantine(
+        &mut self,
+        organization: OrganizationId,
+        version: VersionId,
+        reason: &str,
+        crashes: u32,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let row = Row::new("version_quarantines", version);
+        let done = sqlx::query!(
+            "INSERT INTO version_quarantines (version_id, organization_id, reason, crashes, quarantined_at)
+            VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (version_id) DO NOTHING",
+            version.as_uuid(),
+            organization.as_uuid(),
+            reason,
+            row.number::<u32, i32>("crashes", crashes)?,
+            now,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Writes down how long a version took to load on a kind of node.
+    pub async fn measured(&mut self, time: &LoadTime, now: Timestamp) -> Result<(), Error> {
+        let row = Row::new("version_load_times", time.version);
+        sqlx::query!(
+            "INSERT INTO version_load_times
+                (version_id, node_kind, organization_id, load_ms, resident_bytes, measured_at)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (version_id, node_kind) DO UPDATE
+            SET load_ms = excluded.load_ms,
+                resident_bytes = excluded.resident_bytes,
+                measured_at = excluded.measured_at",
+            time.version.as_uuid(),
+            time.node_kind,
+            time.organization.as_uuid(),
+            row.number::<u64, i64>("load_ms", time.load_ms)?,
+            row.number::<u64, i64>("resident_bytes", time.resident_bytes)?,
+            now,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
     }
 
     async fn add_files(&mut self, wanting: &mut Wanting) -> Result<(), Error> {
@@ -178,6 +271,9 @@ struct WantedRow {
     project_id: Uuid,
     weight: i32,
     settings: serde_json::Value,
+    retiring_since: Option<Timestamp>,
+    quarantined: bool,
+    load_times: Option<serde_json::Value>,
 }
 
 /// A ready version without a measurement.
@@ -202,6 +298,7 @@ impl WantedRow {
             project: ProjectId::from_uuid(self.project_id),
             weight: row.number("weight", self.weight)?,
             settings: row.json("settings", self.settings)?,
+            retiring: self.retiring_since.is_some(),
         };
         let version = VersionId::from_uuid(self.version_id);
         if let Some(entry) = wanted.last_mut().filter(|entry| entry.version == version) {
@@ -217,6 +314,8 @@ impl WantedRow {
             measured: measured(&row, self.resident_bytes, self.load_us, self.run_us)?
                 .ok_or_else(|| row.inconsistent("resident_bytes", Unmeasured))?,
             wanted_by: vec![wish],
+            quarantined: self.quarantined,
+            load_times: load_times(&row, self.load_times)?,
         });
         Ok(())
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use berth_domain::deployment::{Replicas, Settings};
 use berth_domain::model::Visibility;
 use berth_store::callables::Callable;
-use berth_store::deployments::{DeployedVersion, DeploymentChange, NAME_TAKEN, NOT_OF_THE_MODEL};
+use berth_store::deployments::{DeploymentChange, NAME_TAKEN, NOT_OF_THE_MODEL};
 use berth_store::models::Reach;
 use berth_store::organizations::Suspender;
 use berth_store::{Error, Order, Page};
@@ -54,21 +54,12 @@ async fn deployment_is_kept_changed_and_removed() -> Result<()> {
         .context("found")?;
     assert_eq!((shown.id, shown.model_name.as_str()), (id, "minilm"));
     assert_eq!(shown.settings, settings);
-    assert_eq!(
-        shown.versions,
-        [
-            DeployedVersion {
-                version: uploaded.version,
-                number: 1,
-                weight: 10
-            },
-            DeployedVersion {
-                version: second.id,
-                number: 2,
-                weight: 90
-            }
-        ]
-    );
+    let shares: Vec<_> = shown
+        .versions
+        .iter()
+        .map(|version| (version.version, version.number, version.weight))
+        .collect();
+    assert_eq!(shares, [(uploaded.version, 1, 10), (second.id, 2, 90)]);
     assert_eq!(
         (shown.stopped_at, shown.updated_at),
         (Some(world.now()), world.now())

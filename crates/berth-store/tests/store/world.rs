@@ -30,6 +30,7 @@ use berth_store::refresh_tokens::NewRefreshToken;
 use berth_store::roles::{GivenRole, NewRole};
 use berth_store::service_accounts::NewServiceAccount;
 use berth_store::sessions::NewSession;
+use berth_store::system::placements::LoadTime;
 use berth_store::system::versions::Outcome;
 use berth_store::users::NewUser;
 use berth_store::versions::{Measured, NewVersion};
@@ -478,6 +479,19 @@ impl World {
             .await?;
         let request = self.request(Owner::Organization(organization), "POST /keys", "abc", 1);
         tx.idempotency_keys().claim(&request).await?;
+        tx.commit().await?;
+        let time = LoadTime {
+            organization,
+            version: uploaded.version,
+            node_kind: "cpu: any".to_owned(),
+            load_ms: 128,
+            resident_bytes: 100 << 20,
+        };
+        let mut tx = self.store.system().await?;
+        tx.placements().measured(&time, self.now()).await?;
+        tx.placements()
+            .quarantine(organization, uploaded.version, "It crashed.", 3, self.now())
+            .await?;
         tx.commit().await?;
         Ok(tenant)
     }

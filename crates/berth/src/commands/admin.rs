@@ -1,5 +1,6 @@
 //! `berth admin`: what whoever holds the installation itself may do, beside any account.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use berth_domain::clock::SystemClock;
 use berth_domain::name::{Email, Title};
 use berth_domain::random::{Random as _, SystemRandom};
 use berth_domain::secret::Secret;
+use berth_serving::planner::{Rules, simulation};
 use berth_store::Store;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -45,10 +47,28 @@ enum Action {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Try what the planner would do. Needs no installation.
+    #[command(subcommand)]
+    Placement(PlacementAction),
     /// Make a one-time link by which the owner of an account sets a new password.
     Recover {
         /// The e-mail address of the account.
         email: Email,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum PlacementAction {
+    /// Replay a trace of calls on imagined workers (the form of the trace is in docs/operating.md).
+    Simulate {
+        /// The trace: one JSON object a line.
+        trace: PathBuf,
+        /// How many workers there are.
+        #[arg(long, default_value_t = 1)]
+        workers: u32,
+        /// Memory that each may use, in bytes.
+        #[arg(long, default_value_t = 8 << 30)]
+        memory_bytes: u64,
     },
 }
 
@@ -59,6 +79,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         settings,
         output,
     } = arguments;
+    let action = match action {
+        Action::Placement(PlacementAction::Simulate {
+            trace,
+            workers,
+            memory_bytes,
+        }) => {
+            let fleet = simulation::Fleet {
+                workers,
+                memory_bytes,
+            };
+            return simulate(&trace, fleet, output);
+        }
+        action => action,
+    };
     let config = settings.load(Process::Admin)?;
     let auth = auth(&config).await?;
     match action {
@@ -80,6 +114,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Table::new(&["operator", "password (shown once)"]).row(&[&email, &shown])
             })?;
         }
+        // It was run above, without settings.
+        Action::Placement(_) => {}
         Action::Recover { email } => {
             let link = auth.recover_account(&email).await?;
             let token = link.token.as_ref().map(Secret::expose);
@@ -94,6 +130,37 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             })?;
         }
     }
+    Ok(())
+}
+
+fn simulate(trace: &Path, fleet: simulation::Fleet, output: Format) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(trace).with_context(|| format!("reading {}", trace.display()))?;
+    let calls = simulation::read(&text).with_context(|| format!("reading {}", trace.display()))?;
+    let outcome = simulation::replay(&calls, fleet, &Rules::default());
+    output::show(output, &serde_json::to_value(&outcome)?, || {
+        Table::new(&[
+            "requests",
+            "unanswered",
+            "loads",
+            "evictions",
+            "thrash ratio",
+            "wait p50 (ms)",
+            "wait p99 (ms)",
+            "longest wait (ms)",
+            "peak (bytes)",
+        ])
+        .row(&[
+            &outcome.requests,
+            &outcome.unanswered,
+            &outcome.loads,
+            &outcome.evictions,
+            &outcome.thrash_ratio,
+            &outcome.wait_p50_ms,
+            &outcome.wait_p99_ms,
+            &outcome.wait_max_ms,
+            &outcome.peak_bytes,
+        ])
+    })?;
     Ok(())
 }
 

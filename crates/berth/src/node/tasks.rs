@@ -71,7 +71,7 @@ pub(crate) fn begin(
         settle,
         ..placement::Options::new(holder.clone())
     };
-    let placement = Placement::new(store.clone(), foundation.fleet(), options);
+    let placement = Placement::new(store.clone(), foundation.fleet(), Arc::clone(&clock), options);
     run(shutdown, "placement", |token| placement.run(token));
 
     let prover = Prover::new(
