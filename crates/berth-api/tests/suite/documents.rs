@@ -49,6 +49,7 @@ async fn lost_database_is_named_and_everything_says_so() {
         json!({
             "ready": false,
             "degraded": false,
+            "draining": false,
             "parts": [{"name": "database", "ready": false}, {"name": "coordination", "ready": true}],
         }),
         "not all was there so far"

@@ -72,6 +72,10 @@ impl Furnished {
         prove(house, version).await;
         let body = json!({"name": deployment, "model": model});
         make(format!("{project_root}/deployments"), body).await;
+        // Nobody answers it here, which is remembered as well.
+        let call = json!({"model": deployment, "input": "a"});
+        let called = house.post("/v1/embeddings", &text(&key["secret"]), &call).await;
+        let request = called.header("x-request-id").expect("an id").to_owned();
         let session = house.sign_in(&format!("owner@{name}.example"), PASSWORD).await;
         let session = session.succeeded(200);
         let ids = [
@@ -82,6 +86,7 @@ impl Furnished {
             ("model_id", text(&made["model_id"])),
             ("session_id", text(&session["session_id"])),
             ("user_id", text(&session["user_id"])),
+            ("request_id", request),
         ];
         Self {
             side,

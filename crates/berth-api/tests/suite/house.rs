@@ -85,6 +85,7 @@ impl Tenant {
             ("session_id", unknown("sess")),
             ("user_id", unknown("user")),
             ("model_id", unknown("model")),
+            ("request_id", unknown("req")),
             ("name", "no-such-name".to_owned()),
             ("number", "1".to_owned()),
             ("model", "no-such-model".to_owned()),

@@ -23,7 +23,7 @@ declare_errors!(Errors for Native: [groups::CALLER, groups::TENANT]);
     security(("bearer" = []), ("sign_in" = [])),
     params(
         ProjectPath,
-        ("request_id" = RequestId, Path, description = "The id that the answer's header `x-request-id` told.")
+        ("request_id" = String, Path, description = "The id that the answer's header `x-request-id` told.")
     ),
     responses((status = 200, description = "The way.", body = Trail), Errors)
 )]
