@@ -1,5 +1,6 @@
 //! Runners and nodes as the processes that they are.
 
+mod demands;
 mod doctor;
 mod models;
 mod node;

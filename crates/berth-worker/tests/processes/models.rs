@@ -113,6 +113,27 @@ pub(crate) fn endless() -> Model {
     )
 }
 
+/// A model that makes as many numbers as it is told, and gives the largest.
+pub(crate) fn greedy() -> Model {
+    use crate::graph::{Extent, FLOAT, INT64, graph, model, node, tensor};
+    let bytes = model(&graph(
+        &[
+            node("ConstantOfShape", &["count"], &["numbers"]),
+            node("ReduceMax", &["numbers"], &["largest"]),
+        ],
+        &[],
+        &[tensor("count", INT64, &[Extent::Fixed(1)])],
+        &[tensor("largest", FLOAT, &[Extent::Fixed(1)])],
+    ));
+    written(
+        &bytes,
+        tensors(
+            vec![spec("count", Datatype::Int64, vec![Dimension::Fixed(1)])],
+            vec![spec("largest", Datatype::Fp32, vec![Dimension::Fixed(1)])],
+        ),
+    )
+}
+
 /// A file that is no graph.
 pub(crate) fn broken() -> Model {
     written(b"this is not a graph", tensors(Vec::new(), Vec::new()))
