@@ -72,8 +72,8 @@ fn attempts(arguments: &[&str]) -> (serde_json::Value, bool) {
         .output()
         .expect("it starts");
     let report = serde_json::from_slice(&output.stdout);
-    let report = report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    (report, output.status.success())
+    assert!(report.is_ok(), "{}", String::from_utf8_lossy(&output.stderr));
+    (report.expect("one JSON object"), output.status.success())
 }
 
 fn outcomes(report: &serde_json::Value, fits: impl Fn(&str) -> bool) -> Vec<&serde_json::Value> {
