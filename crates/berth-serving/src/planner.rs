@@ -1,5 +1,5 @@
 //! Which worker holds which version: a pure function from what is wanted, what there is and what is remembered to what each
-//! worker should hold, and why. Running it again on its own result changes nothing.
+//! worker should hold, and why. Run again on its own result it comes to rest: nearly always at once.
 
 mod decide;
 mod history;

@@ -34,6 +34,8 @@ pub(super) struct Planner<'s> {
     rooms: Rooms<'s>,
     copies: BTreeMap<(WorkerId, VersionId), &'s Copy>,
     versions: BTreeMap<VersionId, &'s Version>,
+    /// Where copies are that failed, and stay if there is no better place.
+    failed: BTreeMap<VersionId, Vec<WorkerId>>,
     decision: Decision,
 }
 
@@ -42,8 +44,6 @@ struct Missing<'s> {
     version: &'s Version,
     urgency: Urgency,
     copies: u32,
-    /// Where copies are that failed, and stay if there is no better place.
-    failed: Vec<WorkerId>,
 }
 
 impl<'s> Planner<'s> {
@@ -75,6 +75,7 @@ impl<'s> Planner<'s> {
             rooms,
             copies,
             versions,
+            failed: BTreeMap::new(),
             decision: Decision::default(),
         }
     }
@@ -98,6 +99,14 @@ impl<'s> Planner<'s> {
         for missing in missing {
             self.place(missing);
         }
+        // What failed and has another place now.
+        for (version, workers) in std::mem::take(&mut self.failed) {
+            for worker in workers {
+                if let Some(copy) = self.copies.get(&(worker, version)).copied() {
+                    self.unload(copy, UnloadReason::Failed);
+                }
+            }
+        }
         self.place_the_driven_out();
         self.decision.holdings = self
             .rooms
@@ -108,7 +117,7 @@ impl<'s> Planner<'s> {
     }
 
     /// Says which copies stay; tells what is missing.
-    fn keep(&mut self, version: &'s Version) -> Option<Missing<'s>> {
+    fn keep(&mut self, version: &'s Version) -> Vec<Missing<'s>> {
         let goal = self.goal(version);
         let mut holders: Vec<&Copy> = Vec::new();
         let mut failed: Vec<WorkerId> = Vec::new();
@@ -137,7 +146,7 @@ impl<'s> Planner<'s> {
             }
         }
         if version.quarantined {
-            return None;
+            return Vec::new();
         }
         // Those that answer first, then those on the emptiest workers.
         holders.sort_by_key(|copy| {
@@ -167,25 +176,20 @@ impl<'s> Planner<'s> {
                     self.unload(copy, UnloadReason::Failed);
                 }
             }
-            return None;
+            return Vec::new();
         }
-        let urgency = if self.waited_ms(version).is_some() && kept == 0 {
-            Urgency::Waited
-        } else if version.residency == Residency::Pinned {
-            Urgency::Pinned
-        } else if version.rollout == Rollout::Coming && kept == 0 {
-            Urgency::Coming
-        } else if kept < version.min.max(1) {
-            Urgency::Kept
-        } else {
-            Urgency::More
-        };
-        Some(Missing {
+        self.failed.insert(version.version, failed);
+        let waited = self.waited_ms(version).is_some();
+        let mut urgent: BTreeMap<Urgency, u32> = BTreeMap::new();
+        for place in kept..goal {
+            *urgent.entry(urgency(version, place, waited)).or_default() += 1;
+        }
+        let missing = urgent.into_iter().map(|(urgency, copies)| Missing {
             version,
             urgency,
-            copies: missing,
-            failed,
-        })
+            copies,
+        });
+        missing.collect()
     }
 
     /// How many copies of a version there should be.
@@ -237,7 +241,6 @@ impl<'s> Planner<'s> {
             version,
             urgency,
             copies,
-            mut failed,
         } = missing;
         let bytes = self.needs_bytes(version);
         let reason = match urgency {
@@ -254,7 +257,8 @@ impl<'s> Planner<'s> {
                 continue;
             }
             // It has failed wherever there is room: it stays, since the fault may be its own.
-            if let Some(worker) = failed.pop() {
+            let failed = self.failed.get_mut(&version.version);
+            if let Some(worker) = failed.and_then(Vec::pop) {
                 self.change(worker, |room| room.stays(version.version));
                 continue;
             }
@@ -269,19 +273,18 @@ impl<'s> Planner<'s> {
             short += 1;
             lack = lack.or_else(|| self.lack(version, bytes));
         }
-        for worker in failed {
-            if let Some(copy) = self.copies.get(&(worker, version.version)).copied() {
-                self.unload(copy, UnloadReason::Failed);
-            }
-        }
         // Who only waits for a turn to load lacks nothing.
         if let Some(lack) = lack {
-            self.decision.short.push(Short {
-                version: version.version,
-                missing: short,
-                resident_bytes: bytes,
-                lack,
-            });
+            let told = self.decision.short.iter_mut();
+            match told.into_iter().find(|told| told.version == version.version) {
+                Some(told) => told.missing += short,
+                None => self.decision.short.push(Short {
+                    version: version.version,
+                    missing: short,
+                    resident_bytes: bytes,
+                    lack,
+                }),
+            }
         }
     }
 
@@ -306,7 +309,6 @@ impl<'s> Planner<'s> {
                 version,
                 urgency: Urgency::Kept,
                 copies,
-                failed: Vec::new(),
             });
         }
     }
@@ -416,6 +418,7 @@ impl<'s> Planner<'s> {
             && quiet
             && worth_less
             && !copy.in_use
+            && version.demand.waiting == 0
             && !self.situation.blind
             && version.residency != Residency::Pinned
             && version.rollout == Rollout::None
@@ -543,4 +546,19 @@ fn taken(copy: &Copy, version: Option<&Version>, history: &History) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "a weight needs no more than 52 bits")]
 fn weight(number: u64) -> f64 {
     number.max(1) as f64
+}
+
+/// How urgent the copy of a version is that comes after so many others. Who waits is helped by the first.
+fn urgency(version: &Version, place: u32, waited: bool) -> Urgency {
+    if place == 0 && waited {
+        Urgency::Waited
+    } else if place < version.min && version.residency == Residency::Pinned {
+        Urgency::Pinned
+    } else if place == 0 && version.rollout == Rollout::Coming {
+        Urgency::Coming
+    } else if place < version.min.max(1) {
+        Urgency::Kept
+    } else {
+        Urgency::More
+    }
 }
