@@ -133,7 +133,7 @@ impl World {
                 return;
             }
         }
-        panic!("it never comes to rest: {:?}", self.situation);
+        unreachable!("it never comes to rest: {:?}", self.situation);
     }
 
     fn of(&mut self, number: u128) -> &mut Version {

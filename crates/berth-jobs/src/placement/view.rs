@@ -171,7 +171,7 @@ pub(super) fn version(wanted: &WantedVersion, callers: &Callers, replicas: &[Rep
         max: max.max(min),
         residency: settings()
             .map(|settings| settings.residency)
-            .fold(None, longer)
+            .reduce(longer)
             .unwrap_or_default(),
         needs,
         target_concurrency: settings().filter_map(|settings| settings.batching.max_rows).min(),
@@ -191,11 +191,8 @@ fn lasting(wanted: &WantedVersion) -> impl Iterator<Item = &Settings> {
 }
 
 /// The policy that keeps copies longer.
-fn longer(one: Option<Residency>, other: Residency) -> Option<Residency> {
-    let Some(one) = one else {
-        return Some(other);
-    };
-    Some(match (one, other) {
+fn longer(one: Residency, other: Residency) -> Residency {
+    match (one, other) {
         (Residency::Pinned, _) | (_, Residency::Pinned) => Residency::Pinned,
         (Residency::Shared, _) | (_, Residency::Shared) => Residency::Shared,
         (
@@ -206,7 +203,7 @@ fn longer(one: Option<Residency>, other: Residency) -> Option<Residency> {
         ) => Residency::Idle {
             unload_after_s: one.max(other),
         },
-    })
+    }
 }
 
 /// What workers are told of a version. One that several deployments want has as many threads as the one that wants most, and

@@ -40,6 +40,7 @@ pub(super) struct Planner<'s> {
 }
 
 /// A version of which copies are missing.
+#[derive(Clone, Copy)]
 struct Missing<'s> {
     version: &'s Version,
     urgency: Urgency,

@@ -57,7 +57,7 @@ impl Callers {
     pub(super) fn refuse(&self, version: VersionId, retry_after: Duration) {
         let until = Instant::now() + retry_after + GRACE;
         self.note(version, |seen| {
-            seen.refused_until = seen.refused_until.max(Some(until))
+            seen.refused_until = seen.refused_until.max(Some(until));
         });
     }
 
@@ -86,7 +86,7 @@ impl Callers {
             let counted = counted.get(version).unwrap_or(&nothing);
             // Routes begin to count anew when they are made anew.
             let uses = counted.uses.checked_sub(seen.uses).unwrap_or(counted.uses);
-            let waited_us = counted.waited_us.checked_sub(seen.waited_us).unwrap_or(0);
+            let waited_us = counted.waited_us.saturating_sub(seen.waited_us);
             if uses > 0 || counted.outstanding > 0 || seen.held > 0 {
                 seen.last_use = Some(now);
             }
