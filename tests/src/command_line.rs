@@ -1,6 +1,8 @@
 //! The command line beside the usual path: what it says when something is wrong, and how it stays signed in.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, ensure};
@@ -208,6 +210,11 @@ fn run_as_operator(run: &mut Run, cluster: &Cluster, berth: &CommandLine) -> Res
     let email = "operator@example.com";
     run.operator(cluster, "doctor", &[])?;
     run.operator(cluster, "admin bootstrap", &["--email", email])?;
+    let trace = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/berth-serving/tests/traces/turns.jsonl"
+    );
+    run.operator(cluster, "admin placement simulate", &[trace])?;
     let link = run.operator(cluster, "admin recover", &[email])?;
     let token = link["token"].as_str().context("a token")?;
     let reset = ["--url", cluster.address(), "--token", token, "--password-stdin"];
@@ -215,6 +222,25 @@ fn run_as_operator(run: &mut Run, cluster: &Cluster, berth: &CommandLine) -> Res
     let forgot = ["--url", cluster.address(), "--email", email];
     run.person(berth, "password forgot", &forgot, "")?;
     Ok(())
+}
+
+/// Calls a model, and gives the id that the answer's head tells. Blocks the thread.
+fn request_id(address: &str, key: &str) -> Result<String> {
+    let host = address.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host)?;
+    let body = r#"{"model":"minilm","input":"a text"}"#;
+    write!(
+        stream,
+        "POST /v1/embeddings HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let id = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("x-request-id: "));
+    id.map(str::to_owned).context("the answer tells its id")
 }
 
 fn run_as_person(run: &mut Run, cluster: &Cluster, berth: &CommandLine) -> Result<()> {
@@ -265,6 +291,10 @@ fn run_as_person(run: &mut Run, cluster: &Cluster, berth: &CommandLine) -> Resul
     ];
     let inputs: Vec<_> = zeros.iter().flat_map(|input| ["--input", input]).collect();
     run("infer", &[&["minilm"][..], &inputs].concat(), "")?;
+    let secret = key["secret"].as_str().context("a secret")?;
+    let request = request_id(cluster.address(), secret)?;
+    let explained = run("explain", &[&request], "")?;
+    assert_eq!(explained["request_id"], request);
     run("keys rotate", &[id], "")?;
     run("keys revoke", &[id], "")?;
 

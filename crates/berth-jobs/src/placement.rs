@@ -124,6 +124,7 @@ impl Placement {
 
     /// Runs until `shutdown`, then gives the leader lease back.
     pub async fn run(self, shutdown: CancellationToken) {
+        Telling::begin();
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = self.forever() => {}

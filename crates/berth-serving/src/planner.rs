@@ -58,6 +58,9 @@ pub enum LoadReason {
 }
 
 impl LoadReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::CallersWait, Self::Wanted, Self::NewVersion, Self::ScaledUp];
+
     /// As metrics and answers say it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -104,6 +107,19 @@ pub enum UnloadReason {
 }
 
 impl UnloadReason {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::NotWanted,
+        Self::Idle,
+        Self::ScaledDown,
+        Self::MadeRoom,
+        Self::OverBudget,
+        Self::WorkerDrains,
+        Self::Unsuitable,
+        Self::Failed,
+        Self::Quarantined,
+    ];
+
     /// As metrics and answers say it.
     pub const fn as_str(self) -> &'static str {
         match self {

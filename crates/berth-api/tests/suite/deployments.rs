@@ -3,9 +3,20 @@
 use berth_test_support::wait_until;
 use serde_json::{Value, json};
 
-use crate::furniture::{deploy, prove, upload};
+use crate::furniture::{deploy, prove, retire, upload};
 use crate::house::{House, LIMIT};
 use crate::snapshot::{items, snapshot, texts};
+
+/// Settings with so many replicas, and the rest as it is unless stated.
+fn settings(min: u32) -> Value {
+    json!({
+        "replicas": {"min": min},
+        "batching": {},
+        "device": {"kind": "any"},
+        "residency": {"policy": "shared"},
+        "own_runner": false,
+    })
+}
 
 /// A deployment as it stands where there is no worker.
 fn without_worker(made: &Value) -> Value {
@@ -28,7 +39,8 @@ async fn deployment_is_made_listed_and_found_by_callers_until_it_is_deleted() {
             "model_id": "<model>",
             "model": "adder",
             "versions": [{"number": 1, "weight": 1}],
-            "settings": {"replicas": {"min": 1}},
+            "retiring": [],
+            "settings": settings(1),
             "created_at": "<time>",
             "updated_at": "<time>",
             "stopped_at": null,
@@ -164,12 +176,15 @@ async fn deployment_is_given_other_versions_and_settings() {
     house.patch(&one, &acme.token, &newest).await.succeeded(200);
     let settings = json!({"settings": {"replicas": {"min": 3}, "threads": 2}});
     let changed = house.patch(&one, &acme.token, &settings).await.succeeded(200);
-    assert_eq!(changed["settings"], settings["settings"]);
+    let mut expected = self::settings(3);
+    expected["threads"] = 2.into();
+    assert_eq!(changed["settings"], expected);
     assert_eq!(changed["versions"], newest["versions"]);
     assert_eq!(house.get(&one, &acme.token).await.succeeded(200), changed);
 
     let last = json!({"versions": [{"number": 2}]});
     house.patch(&one, &acme.token, &last).await.succeeded(200);
+    retire(&house, &made).await;
     wait_until(LIMIT, async || versions().await == json!(["2"]))
         .await
         .expect("callers see the one that is left");
@@ -195,7 +210,7 @@ async fn deployment_serves_the_newest_version_that_is_ready_unless_stated() {
     });
     let made = house.post(&path, &acme.token, &body).await.succeeded(201);
     assert_eq!(made["versions"], body["versions"]);
-    assert_eq!(made["settings"], body["settings"]);
+    assert_eq!(made["settings"], settings(2));
     let list = house.get(&path, &acme.token).await.succeeded(200);
     assert_eq!(texts(&list, "name"), ["newest", "stated", "sum"]);
 }

@@ -202,6 +202,17 @@ pub(crate) async fn prove(house: &House, version: VersionId) {
     tx.commit().await.expect("commits");
 }
 
+/// Ends the change of a deployment to other versions, as the planner does once they answer.
+pub(crate) async fn retire(house: &House, deployment: &Value) {
+    let id = text(&deployment["deployment_id"]).parse().expect("an id");
+    let mut tx = house.store.system().await.expect("a transaction");
+    let rows = tx.placements().wanted().await.expect("read");
+    let all: Vec<_> = rows.versions.iter().map(|version| version.version).collect();
+    let retired = tx.placements().retire(id, &all).await.expect("retires");
+    assert!(retired, "a version was to retire");
+    tx.commit().await.expect("commits");
+}
+
 /// The model `adder` with a version that is ready, and the deployment `sum` of it. No worker holds it.
 pub(crate) async fn deploy(house: &House, tenant: &Tenant) -> Value {
     let models = format!("{}/models", tenant.project_root());

@@ -3,7 +3,7 @@
 use berth_domain::digest::Sha256;
 use serde_json::json;
 
-use crate::furniture::{Furnished, deploy, prove, upload};
+use crate::furniture::{Furnished, deploy, prove, retire, upload};
 use crate::house::{House, text};
 use crate::snapshot::{items, snapshot, texts};
 
@@ -222,6 +222,11 @@ async fn version_is_listed_with_its_files_and_deleted_when_nothing_serves_it() {
         .patch(&serving, &acme.token, &json!({"versions": [{"number": 3}]}))
         .await
         .succeeded(200);
+    house
+        .delete(&format!("{path}/1"), &acme.token)
+        .await
+        .refused(409, "model_deployed");
+    retire(&house, &deployment).await;
     house
         .delete(&format!("{path}/1"), &acme.token)
         .await

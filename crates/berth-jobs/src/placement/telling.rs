@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use berth_coordination::records::{MoveRecord, PlacementRecord, ShortRecord};
 use berth_domain::clock::Timestamp;
-use berth_serving::planner::{Decision, Short};
+use berth_serving::planner::{Decision, LoadReason, Short, UnloadReason};
 use berth_telemetry::metrics::names;
 
 /// So many of the last loads and unloads are kept.
@@ -21,6 +21,16 @@ struct State {
 }
 
 impl Telling {
+    /// Shows every count from the beginning: a rise from nothing to one is seen only by who has seen the nothing.
+    pub(super) fn begin() {
+        for reason in LoadReason::ALL {
+            metrics::counter!(names::PLACEMENT_LOADS_TOTAL, "reason" => reason.as_str()).increment(0);
+        }
+        for reason in UnloadReason::ALL {
+            metrics::counter!(names::PLACEMENT_UNLOADS_TOTAL, "reason" => reason.as_str()).increment(0);
+        }
+    }
+
     /// Counts and logs what is new; answers the record if it differs from the last one.
     pub(super) fn tell(&self, decision: &Decision, now: Timestamp) -> Option<PlacementRecord> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
