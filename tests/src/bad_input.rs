@@ -143,7 +143,11 @@ async fn bad_requests_to_models_get_their_status_and_code() {
         .chain(tensors::cases())
         .chain(binary::cases());
     let mut wrong = differing(&client, address, key, all.collect()).await;
-    wrong.extend(differing(&client, address, &typed_key.text, typed::cases()).await);
+    let typed: Vec<_> = typed::cases()
+        .into_iter()
+        .chain([binary::text_too_short()])
+        .collect();
+    wrong.extend(differing(&client, address, &typed_key.text, typed).await);
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_good_requests_are_served(&tenant, &typed_key, address, key).await;
     keys::assert_all_are_refused(address).await;

@@ -57,3 +57,5 @@ mod revocation;
 mod shutdown;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod triton;

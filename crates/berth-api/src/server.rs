@@ -135,13 +135,11 @@ impl Server {
         let _stop = stop.clone().drop_guard();
         let calls = self.grpc.take();
         let calls = async {
-            match calls {
-                Some(calls) => calls.run(stop.clone(), patience).await,
-                None => {
-                    stop.cancelled().await;
-                    Ok(())
-                }
+            if let Some(calls) = calls {
+                return calls.run(stop.clone(), patience).await;
             }
+            stop.cancelled().await;
+            Ok(())
         };
         let mut calls = std::pin::pin!(calls);
         let doorstep = Doorstep::of(&self.listener).map_err(Error::Stopped)?;

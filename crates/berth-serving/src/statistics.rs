@@ -112,8 +112,8 @@ mod tests {
         }
     }
 
-    fn answer() -> Result<Answer, Error> {
-        Ok(Answer {
+    fn answer() -> Answer {
+        Answer {
             body: Bytes::new(),
             content_type: String::new(),
             header_bytes: None,
@@ -126,7 +126,7 @@ mod tests {
                 queue_us: 5,
                 ..Stages::default()
             },
-        })
+        }
     }
 
     #[test]
@@ -134,8 +134,8 @@ mod tests {
         let (statistics, now) = (Statistics::default(), SystemClock.now());
         let (one, other) = (place(), place());
         let took = Duration::from_micros(30);
-        statistics.note(one, now, took, &answer());
-        statistics.note(one, now, took, &answer());
+        statistics.note(one, now, took, &Ok(answer()));
+        statistics.note(one, now, took, &Ok(answer()));
         statistics.note(one, now, took, &Err(Error::Deadline));
         let counts = statistics.of(one);
         assert_eq!((counts.rows, counts.last), (6, Some(now)));
@@ -150,10 +150,10 @@ mod tests {
     fn oldest_is_forgotten_beyond_the_bound() {
         let (statistics, now) = (Statistics::default(), SystemClock.now());
         let first = place();
-        statistics.note(first, now, Duration::ZERO, &answer());
+        statistics.note(first, now, Duration::ZERO, &Ok(answer()));
         let later = now + Duration::from_secs(1);
         for _ in 0..MOST {
-            statistics.note(place(), later, Duration::ZERO, &answer());
+            statistics.note(place(), later, Duration::ZERO, &Ok(answer()));
         }
         assert_eq!(statistics.of(first), Counts::default());
         assert_eq!(statistics.0.lock().expect("whole").len(), MOST);

@@ -102,6 +102,8 @@ pub mod element {
     pub const UINT32: i64 = 12;
     /// 64-bit unsigned.
     pub const UINT64: i64 = 13;
+    /// The other 16-bit float, with the range of 32 bits.
+    pub const BFLOAT16: i64 = 16;
 }
 
 /// A tensor with its bytes inside.

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener that listens already, and answers once it runs.
 pub(crate) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     service: Service,
@@ -41,7 +41,7 @@ impl Listener {
             stop: CancellationToken::new(),
         };
         Ok(Self {
-            listener,
+            socket: listener,
             address,
             tls: None,
             service,
@@ -65,7 +65,7 @@ impl Listener {
     /// nothing can be accepted at all.
     pub(crate) async fn run(self, stop: CancellationToken, patience: Duration) -> io::Result<()> {
         let Self {
-            listener,
+            socket: listener,
             tls,
             mut service,
             ..

@@ -170,6 +170,7 @@ struct Known {
 
 /// Every method that has one message.
 fn table(name: &str) -> Vec<Known> {
+    use Needs::{Calling, Deploying, Nothing};
     let known = |method, needs, message, names_a_model, own| Known {
         method,
         needs,
@@ -192,7 +193,6 @@ fn table(name: &str) -> Vec<Known> {
         model_name: name(),
         ..pb::RepositoryModelUnloadRequest::default()
     };
-    use Needs::{Calling, Deploying, Nothing};
     vec![
         known("ServerLive", Nothing, vec![], false, Code::Ok),
         known("ServerReady", Nothing, vec![], false, Code::Ok),

@@ -98,6 +98,9 @@ fn rest(
         Code::AnswerTooLarge => Failure::answer_too_large(limit_bytes),
         _ => failure,
     })?;
+    if json.len() > limit {
+        return Err(Failure::answer_too_large(limit_bytes));
+    }
     if !binary.contains(&true) {
         return Ok(Written::json(json));
     }

@@ -396,7 +396,8 @@ mod tests {
         (1..=count).map(worker).collect()
     }
 
-    fn renewed(table: &Table, count: usize, records: Vec<ReplicaRecord>) -> Table {
+    fn renewed(table: &Table, count: usize, records: impl IntoIterator<Item = ReplicaRecord>) -> Table {
+        let records: Vec<_> = records.into_iter().collect();
         table.renewed(&workers(count), &records)
     }
 
