@@ -9,6 +9,7 @@ import pathlib
 import queue
 import sys
 
+import ml_dtypes
 import numpy
 import tritonclient.grpc
 import tritonclient.http
@@ -25,7 +26,7 @@ SAMPLES = {
     "INT32": numpy.array([-(2**31), 2**31 - 1], dtype=numpy.int32),
     "INT64": numpy.array([-(2**63), 2**63 - 1], dtype=numpy.int64),
     "FP16": numpy.array([1.5, numpy.inf], dtype=numpy.float16),
-    "BF16": numpy.array([1.5, -2.0], dtype=numpy.float32),
+    "BF16": numpy.array([1.5, -2.0], dtype=ml_dtypes.bfloat16),
     "FP32": numpy.array([1.25, -3e38], dtype=numpy.float32),
     "FP64": numpy.array([1.25, -1.5e308], dtype=numpy.float64),
     "BYTES": numpy.array([b"", "größe".encode()], dtype=numpy.object_),
@@ -70,7 +71,9 @@ class Http:
             make = tritonclient.http.InferRequestedOutput
             without = {f"{name}_out" for name in WITHOUT_JSON}
             outputs = [make(name, binary_data=binary_out or name in without) for name in wanted]
-        return self.client.infer(model, inputs, outputs=outputs, headers=self.headers, request_id="mine")
+        # The client adds headers to the table that it is given.
+        headers = dict(self.headers)
+        return self.client.infer(model, inputs, outputs=outputs, headers=headers, request_id="mine")
 
 
 class Grpc:
