@@ -5,8 +5,11 @@ use std::{env, fs};
 
 use anyhow::{Context as _, bail};
 
+/// `.proto` files, and what is generated from each.
+type Files = &'static [(&'static str, &'static str)];
+
 /// The folders of crates with `.proto` files, the files, and what is generated from each.
-const CRATES: [(&str, &[(&str, &str)], Kind); 2] = [
+const CRATES: [(&str, Files, Kind); 2] = [
     (
         ".",
         &[
