@@ -5,6 +5,8 @@ mod binary;
 mod data;
 mod fit;
 mod grpc;
+mod hoist;
+mod numbers;
 mod request;
 
 pub(crate) use answer::Written;

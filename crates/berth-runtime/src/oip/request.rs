@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::answer::Form;
 use super::fit::{self, Inputs};
-use super::{binary, data, grpc};
+use super::hoist::Hoisted;
+use super::{binary, data, grpc, numbers};
 use crate::failure::{Code, Failure};
 use crate::json::{self, Object};
 
@@ -104,13 +105,29 @@ fn parse(
     inputs: &[TensorSpec],
     outputs: &[TensorSpec],
 ) -> Result<Request, Failure> {
+    // What cannot be read in this way is read in the other, which says best what is wrong.
+    if let Some(hoisted) = Hoisted::of(json)
+        && let Ok(request) = read(hoisted.rest(), tail, Some(&hoisted), (inputs, outputs))
+        && hoisted.is_used_up()
+    {
+        return Ok(request);
+    }
+    read(json, tail, None, (inputs, outputs))
+}
+
+fn read(
+    json: &[u8],
+    tail: Option<&[u8]>,
+    hoisted: Option<&Hoisted<'_>>,
+    (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
+) -> Result<Request, Failure> {
     let mut object = Object::body(json)?;
     let id = object
         .optional("id")
         .map(|value| json::text("id", value))
         .transpose()?;
     let usually_binary = parameters(&mut object, BINARY_OUTPUTS)?.unwrap_or(false);
-    let given = read_inputs(object.required("inputs")?, tail, inputs)?;
+    let given = read_inputs(object.required("inputs")?, tail, hoisted, inputs)?;
     let wanted = match object.optional("outputs") {
         None => Vec::new(),
         Some(value) => read_outputs(value, usually_binary, outputs)?,
@@ -137,13 +154,14 @@ fn parse(
 fn read_inputs(
     value: &RawValue,
     mut tail: Option<&[u8]>,
+    hoisted: Option<&Hoisted<'_>>,
     specs: &[TensorSpec],
 ) -> Result<Vec<(String, Tensor)>, Failure> {
     let mut given = Inputs::default();
     for (index, element) in json::list("inputs", value)?.into_iter().enumerate() {
         let path = format!("inputs[{index}]");
         let object = Object::nested(path.clone(), element)?;
-        let (spec, tensor) = read_input(object, &mut tail, specs)?;
+        let (spec, tensor) = read_input(object, &mut tail, hoisted, specs)?;
         given.add(format!("{path}.name"), &spec.name, tensor)?;
     }
     let given = given.complete(specs)?;
@@ -160,6 +178,7 @@ fn read_inputs(
 fn read_input<'s>(
     mut object: Object<'_>,
     tail: &mut Option<&[u8]>,
+    hoisted: Option<&Hoisted<'_>>,
     specs: &'s [TensorSpec],
 ) -> Result<(&'s TensorSpec, Tensor), Failure> {
     let field = object.path_of("name");
@@ -179,7 +198,11 @@ fn read_input<'s>(
             if !has_json_form(spec.datatype) {
                 return Err(without_json_form(&field, spec));
             }
-            data::tensor(&field, value, spec.datatype, shape)?
+            match hoisted.and_then(|hoisted| hoisted.take(value)) {
+                None => data::tensor(&field, value, spec.datatype, shape)?,
+                Some(list) => numbers::tensor(list, spec.datatype, &shape)
+                    .ok_or_else(|| json::wrong_type(&field, "a list of numbers"))?,
+            }
         }
         Some(size) => {
             if object.optional("data").is_some() {

@@ -364,3 +364,51 @@ fn what_the_public_description_allows_is_read() {
     let written = serde_json::to_string(&public).expect("serializes");
     assert_eq!(parse(&written).expect("it is read").outputs, ["y"]);
 }
+
+/// A request whose long lists are read apart from the rest.
+fn with_long_lists() -> String {
+    let numbers: Vec<String> = (0..200).map(|index| format!("{}.25e-1", index - 100)).collect();
+    let flat = numbers.join(",");
+    let nested = numbers.join("],[");
+    format!(
+        r#"{{"id":"r","inputs":[{{"name":"a","datatype":"FP32","shape":[200],"data":[{flat}]}},{{"name":"b","datatype":"FP64","shape":[200,1],"data": [[{nested}]] }},{{"name":"c","data":[7],"datatype":"FP32","shape":[1]}}]}}"#
+    )
+}
+
+fn long_specs() -> [TensorSpec; 3] {
+    [
+        spec("a", Datatype::Fp32, &[-1]),
+        spec("b", Datatype::Fp64, &[-1, 1]),
+        spec("c", Datatype::Fp32, &[1]),
+    ]
+}
+
+#[test]
+fn long_lists_are_read_apart_and_the_request_is_the_same() {
+    let (json, specs) = (with_long_lists(), long_specs());
+    let hoisted = super::Hoisted::of(json.as_bytes()).expect("two lists are long");
+    let apart = super::read(hoisted.rest(), None, Some(&hoisted), (&specs, &[])).expect("is read");
+    assert!(hoisted.is_used_up());
+    let together = super::read(json.as_bytes(), None, None, (&specs, &[])).expect("is read");
+    assert_eq!(format!("{apart:?}"), format!("{together:?}"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn reading_long_lists_apart_changes_nothing(place in 0usize..6000, byte in 0usize..24, cut in 0usize..3) {
+        const BYTES: &[u8; 24] = b"0129-+.eE,:[]{}\"\\ \ndatn\xff";
+        let mut json = with_long_lists().into_bytes();
+        let place = place % json.len();
+        match cut {
+            0 => json[place] = BYTES[byte],
+            1 => json.insert(place, BYTES[byte]),
+            _ => {
+                json.remove(place);
+            }
+        }
+        let specs = long_specs();
+        let either = super::parse(&json, None, &specs, &[]).map_err(|failure| (failure.code, failure.message));
+        let plain = super::read(&json, None, None, (&specs, &[])).map_err(|failure| (failure.code, failure.message));
+        proptest::prop_assert_eq!(format!("{:?}", either), format!("{:?}", plain));
+    }
+}
