@@ -3,7 +3,7 @@
 //! ```text
 //! files/<first two digits>/<digest>   whole files
 //! partial/<digest>                    files that are being fetched; a fetch that broke off goes on here
-//! folders/<number>                    model folders: links to files, for as long as somebody uses them
+//! folders/<organization>/<number>     model folders: links to files, for as long as somebody uses them
 //! lock                                held by the process that uses the cache
 //! ```
 
@@ -141,7 +141,7 @@ impl Cache {
         let files = files.to_vec();
         let folder = blocking(move || {
             let number = shared.next_folder.fetch_add(1, Ordering::Relaxed);
-            let folder = Folder(shared.disk.folder(number));
+            let folder = Folder(shared.disk.folder(organization, number)?);
             shared.disk.link(&folder.0, &files)?;
             Ok(folder)
         })
@@ -159,6 +159,12 @@ impl ModelFolder {
     /// Where the folder is.
     pub fn path(&self) -> &Path {
         &self.folder.0
+    }
+
+    /// Where the model folders of its organization are: all that a process may see that holds several of its models. It stays
+    /// as long as the cache is open.
+    pub fn organization_path(&self) -> &Path {
+        self.folder.0.parent().unwrap_or(&self.folder.0)
     }
 }
 

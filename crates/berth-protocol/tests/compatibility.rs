@@ -46,6 +46,7 @@ fn request_of_version_1_is_read() {
             deadline_unix_ms: 100,
             traceparent: "00-".to_owned(),
             header_bytes: None,
+            replica: String::new(),
         }
     );
 }

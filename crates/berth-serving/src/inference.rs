@@ -199,6 +199,8 @@ impl Inference {
             deadline_unix_ms: u64::try_from(deadline.timestamp_millis()).unwrap_or(0),
             traceparent: call.traceparent.to_owned(),
             header_bytes: call.header_bytes,
+            // Named by the way that is taken.
+            replica: String::new(),
         };
         let mut tried = Vec::new();
         let mut wait = Some(call.wait);

@@ -13,5 +13,5 @@ pub use channel::Channel;
 pub use connection::Reply;
 pub use error::Error;
 pub use peers::{Admission, Location, Peers, Security, Stream, TlsError, TlsFiles, this_machine};
-pub use runner::{Runner, RunnerClient, serve_runner};
-pub use server::{Service, serve};
+pub use runner::{NotHeld, Runner, RunnerClient, serve_runner};
+pub use server::{Fault, Service, serve};

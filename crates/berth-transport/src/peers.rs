@@ -36,7 +36,7 @@ pub enum Security {
 }
 
 /// Where something answers: on its own machine by a Unix socket, for others by the node that owns it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Location {
     /// The path of the socket.
     pub socket: PathBuf,

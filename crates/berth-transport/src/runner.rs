@@ -14,22 +14,27 @@ use crate::channel::Channel;
 use crate::connection::Reply;
 use crate::error::Error;
 use crate::peers::{Location, Peers};
-use crate::server::{Service, serve};
+use crate::server::{Fault, Service, serve};
 
 const INFER: u8 = 1;
 const DESCRIBE: u8 = 2;
 const PROVE: u8 = 3;
 
-/// Answers what a runner is asked.
+/// The replica that is asked is not in this runner, or not any more. Nothing was begun: another may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the runner does not hold this replica")]
+pub struct NotHeld;
+
+/// Answers what a runner is asked. Requests name a replica, or none where there is one alone.
 pub trait Runner: Send + Sync + 'static {
     /// Runs one request. Dropped when its caller is gone.
-    fn infer(&self, request: InferRequest) -> impl Future<Output = InferResponse> + Send;
+    fn infer(&self, request: InferRequest) -> impl Future<Output = Result<InferResponse, NotHeld>> + Send;
 
     /// Tells what is loaded.
-    fn describe(&self) -> DescribeResponse;
+    fn describe(&self, request: &DescribeRequest) -> Result<DescribeResponse, NotHeld>;
 
     /// Runs the model on made-up inputs.
-    fn prove(&self) -> impl Future<Output = ProveResponse> + Send;
+    fn prove(&self, request: ProveRequest) -> impl Future<Output = Result<ProveResponse, NotHeld>> + Send;
 }
 
 /// Asks one runner. Bodies travel behind the messages and are not copied.
@@ -57,12 +62,12 @@ impl RunnerClient {
 
     /// What is loaded.
     pub async fn describe(&self) -> Result<DescribeResponse, Error> {
-        self.ask(DESCRIBE, &DescribeRequest {}).await
+        self.ask(DESCRIBE, &DescribeRequest::default()).await
     }
 
     /// Lets the model run on made-up inputs.
     pub async fn prove(&self) -> Result<ProveResponse, Error> {
-        self.ask(PROVE, &ProveRequest {}).await
+        self.ask(PROVE, &ProveRequest::default()).await
     }
 
     async fn ask<T: Message + Default>(&self, method: u8, request: &impl Message) -> Result<T, Error> {
@@ -80,12 +85,12 @@ pub async fn serve_runner(listener: UnixListener, runner: impl Runner, draining:
 struct Typed<R>(R);
 
 impl<R: Runner> Service for Typed<R> {
-    async fn call(&self, method: u8, message: Bytes, body: Bytes) -> Result<Reply, String> {
+    async fn call(&self, method: u8, message: Bytes, body: Bytes) -> Result<Reply, Fault> {
         match method {
             INFER => {
-                let mut request: InferRequest = decoded(message)?;
+                let mut request: InferRequest = understood(message)?;
                 request.body = body;
-                let mut response = self.0.infer(request).await;
+                let mut response = self.0.infer(request).await.map_err(refused)?;
                 let body = std::mem::take(&mut response.body);
                 Ok(Reply {
                     message: encoded(&response),
@@ -93,14 +98,14 @@ impl<R: Runner> Service for Typed<R> {
                 })
             }
             DESCRIBE => {
-                decoded::<DescribeRequest>(message)?;
-                Ok(message_only(&self.0.describe()))
+                let described = self.0.describe(&understood(message)?);
+                Ok(message_only(&described.map_err(refused)?))
             }
             PROVE => {
-                decoded::<ProveRequest>(message)?;
-                Ok(message_only(&self.0.prove().await))
+                let proved = self.0.prove(understood(message)?).await;
+                Ok(message_only(&proved.map_err(refused)?))
             }
-            unknown => Err(format!("a runner has no method {unknown}")),
+            unknown => Err(Fault::Misunderstood(format!("a runner has no method {unknown}"))),
         }
     }
 }
@@ -110,6 +115,14 @@ fn message_only(message: &impl Message) -> Reply {
         message: encoded(message),
         body: Bytes::new(),
     }
+}
+
+fn understood<T: Message + Default>(message: Bytes) -> Result<T, Fault> {
+    decoded(message).map_err(Fault::Misunderstood)
+}
+
+fn refused(NotHeld: NotHeld) -> Fault {
+    Fault::Refused
 }
 
 fn encoded(message: &impl Message) -> Bytes {

@@ -24,15 +24,24 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long to wait after a connection could not be taken: most often because no file numbers are left.
 const ACCEPT_WAIT: Duration = Duration::from_millis(50);
 
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not understood, for this reason.
+    Misunderstood(String),
+    /// It was not begun and will not be: another may be asked.
+    Refused,
+}
+
 /// Answers calls.
 pub trait Service: Send + Sync + 'static {
-    /// The answer to a call. A text is for a call that is not understood. Dropped when the caller takes the call back or is gone.
+    /// The answer to a call. Dropped when the caller takes the call back or is gone.
     fn call(
         &self,
         method: u8,
         message: Bytes,
         body: Bytes,
-    ) -> impl Future<Output = Result<Reply, String>> + Send;
+    ) -> impl Future<Output = Result<Reply, Fault>> + Send;
 }
 
 /// Answers calls on every connection to `listener` until `draining`; then refuses new ones, and returns when those that it has are
@@ -167,7 +176,8 @@ fn begin(service: &Arc<impl Service>, running: &Arc<Running>, out: &UnboundedSen
         let answer = service.call(frame.method, frame.message, frame.body).await;
         let (kind, message, body) = match answer {
             Ok(reply) => (Kind::Reply, reply.message, reply.body),
-            Err(reason) => (Kind::Failed, Bytes::from(reason), Bytes::new()),
+            Err(Fault::Misunderstood(reason)) => (Kind::Failed, Bytes::from(reason), Bytes::new()),
+            Err(Fault::Refused) => (Kind::Refused, Bytes::new(), Bytes::new()),
         };
         send(
             &out,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_transport::{Channel, Error, Location, Peers, Reply, Service, serve};
+use berth_transport::{Channel, Error, Fault, Location, Peers, Reply, Service, serve};
 use bytes::Bytes;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixListener;
@@ -29,7 +29,7 @@ impl Drop for Dropped {
 }
 
 impl Service for Mirror {
-    async fn call(&self, method: u8, message: Bytes, body: Bytes) -> Result<Reply, String> {
+    async fn call(&self, method: u8, message: Bytes, body: Bytes) -> Result<Reply, Fault> {
         match method {
             1 => Ok(Reply {
                 message: body,
@@ -40,7 +40,8 @@ impl Service for Mirror {
                 self.events.send("begun").expect("the test listens");
                 std::future::pending().await
             }
-            _ => Err("unknown".to_owned()),
+            3 => Err(Fault::Refused),
+            _ => Err(Fault::Misunderstood("unknown".to_owned())),
         }
     }
 }
@@ -134,6 +135,15 @@ async fn call_that_is_not_understood_is_said_so() {
     let server = Server::start();
     let error = server.channel().call(9, Bytes::new(), Bytes::new()).await;
     assert!(matches!(error, Err(Error::Protocol(reason)) if reason == "unknown"));
+}
+
+#[tokio::test]
+async fn call_that_is_refused_may_be_sent_elsewhere() {
+    let server = Server::start();
+    let channel = server.channel();
+    let error = channel.call(3, Bytes::new(), Bytes::new()).await;
+    assert!(matches!(error, Err(Error::Unreachable(_))), "{error:?}");
+    mirrored(&channel, b"x").await.expect("the connection stays");
 }
 
 #[tokio::test]

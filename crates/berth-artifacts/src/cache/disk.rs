@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use berth_domain::digest::Sha256;
+use berth_domain::id::OrganizationId;
 use berth_domain::model::ModelFile;
 
 use crate::blocking::sync_folder;
@@ -92,9 +93,12 @@ impl Disk {
         self.root.join("partial").join(digest.to_string())
     }
 
-    /// Where a model folder lies.
-    pub(super) fn folder(&self, number: u64) -> PathBuf {
-        self.root.join("folders").join(number.to_string())
+    /// Where a model folder of `organization` lies; what is above it is made. That stays when the model folder goes: processes
+    /// are shut in there.
+    pub(super) fn folder(&self, organization: OrganizationId, number: u64) -> Result<PathBuf, Error> {
+        let above = self.root.join("folders").join(organization.to_string());
+        std::fs::create_dir_all(&above).map_err(Error::disk("make the folder", &above))?;
+        Ok(above.join(number.to_string()))
     }
 
     /// Makes a partial file that was checked a whole one.

@@ -29,6 +29,9 @@ pub struct InferRequest {
     /// How many of the body's first bytes are JSON, where tensors follow in binary. 0 is a single tensor and no JSON.
     #[prost(uint64, optional, tag = "10")]
     pub header_bytes: ::core::option::Option<u64>,
+    /// The replica that is asked, where a runner holds several; empty for the only one.
+    #[prost(string, tag = "11")]
+    pub replica: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InferResponse {
@@ -91,8 +94,12 @@ pub struct Failure {
     #[prost(string, tag = "4")]
     pub param: ::prost::alloc::string::String,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DescribeRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescribeRequest {
+    /// The replica that is asked, where a runner holds several; empty for the only one.
+    #[prost(string, tag = "1")]
+    pub replica: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DescribeResponse {
     #[prost(message, repeated, tag = "1")]
@@ -126,8 +133,12 @@ pub struct Tensor {
     #[prost(int64, repeated, tag = "3")]
     pub dims: ::prost::alloc::vec::Vec<i64>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ProveRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveRequest {
+    /// The replica that is asked, where a runner holds several; empty for the only one.
+    #[prost(string, tag = "1")]
+    pub replica: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProveResponse {
     #[prost(bool, tag = "1")]

@@ -9,7 +9,7 @@ use berth_coordination::records::{ReplicaRecord, ReplicaState, WorkerRecord};
 use berth_domain::deployment::State;
 use berth_domain::id::{ReplicaId, VersionId, WorkerId};
 use berth_domain::trail::Way;
-use berth_transport::{Location, Peers};
+use berth_transport::{Location, Peers, RunnerClient};
 use tokio::time::Instant;
 
 use super::callers::Counted;
@@ -195,6 +195,11 @@ impl Table {
             .flat_map(|replicas| &replicas.ready)
             .map(|route| (route.replica, route))
             .collect();
+        // Replicas that share a runner share the connections to it.
+        let mut clients: HashMap<Location, Arc<RunnerClient>> = known
+            .values()
+            .map(|route| (self.way(&route.location), Arc::clone(route.connection.client())))
+            .collect();
         let mut versions: HashMap<VersionId, Replicas> = HashMap::new();
         let alive: HashMap<WorkerId, &WorkerRecord> =
             workers.iter().map(|worker| (worker.id, worker)).collect();
@@ -208,7 +213,7 @@ impl Table {
                 (ReplicaState::Ready, Some(location)) => {
                     let route = match known.get(&record.id) {
                         Some(route) if route.location == location => Arc::clone(route),
-                        _ => self.route(record, location),
+                        _ => self.route(record, location, &mut clients),
                     };
                     replicas.ready.push(route);
                 }
@@ -229,7 +234,15 @@ impl Table {
         }
     }
 
-    fn route(&self, record: &ReplicaRecord, location: Location) -> Arc<Route> {
+    fn route(
+        &self,
+        record: &ReplicaRecord,
+        location: Location,
+        clients: &mut HashMap<Location, Arc<RunnerClient>>,
+    ) -> Arc<Route> {
+        let client = clients
+            .entry(self.way(&location))
+            .or_insert_with(|| Arc::new(RunnerClient::new(self.peers.clone(), location.clone())));
         Arc::new(Route {
             replica: record.id,
             worker: record.worker,
@@ -238,7 +251,7 @@ impl Table {
             } else {
                 Way::Worker
             },
-            connection: RunnerConnection::new(self.peers.clone(), location.clone()),
+            connection: RunnerConnection::new(Arc::clone(client), record.id),
             location,
             outstanding: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
@@ -246,6 +259,15 @@ impl Table {
             avoided_until_ms: AtomicU64::new(0),
             epoch: self.epoch,
         })
+    }
+
+    /// What tells one way to a runner from another: on this machine its socket, elsewhere also what it is called there.
+    fn way(&self, location: &Location) -> Location {
+        let mut way = location.clone();
+        if self.peers.is_local(location) {
+            way.target.clear();
+        }
+        way
     }
 
     /// What was counted of the versions that answer.

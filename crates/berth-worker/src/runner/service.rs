@@ -5,9 +5,11 @@ use std::os::unix::net::UnixListener;
 use anyhow::Context as _;
 use berth_domain::tensor::TensorSpec;
 use berth_protocol::PROTOCOL_VERSION;
-use berth_protocol::runner::{DescribeResponse, InferRequest, InferResponse, ProveResponse, Tensor};
+use berth_protocol::runner::{
+    DescribeRequest, DescribeResponse, InferRequest, InferResponse, ProveRequest, ProveResponse, Tensor,
+};
 use berth_runtime::Runtime;
-use berth_transport::{Runner, serve_runner};
+use berth_transport::{NotHeld, Runner, serve_runner};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -56,12 +58,12 @@ pub(super) fn serve(
 }
 
 impl Runner for Service {
-    async fn infer(&self, request: InferRequest) -> InferResponse {
-        self.runtime.infer(request).await
+    async fn infer(&self, request: InferRequest) -> Result<InferResponse, NotHeld> {
+        Ok(self.runtime.infer(request).await)
     }
 
-    fn describe(&self) -> DescribeResponse {
-        DescribeResponse {
+    fn describe(&self, _: &DescribeRequest) -> Result<DescribeResponse, NotHeld> {
+        Ok(DescribeResponse {
             inputs: self.runtime.inputs().iter().map(tensor).collect(),
             outputs: self.runtime.outputs().iter().map(tensor).collect(),
             library_version: self.ready.library_version.clone(),
@@ -69,17 +71,17 @@ impl Runner for Service {
             resident_bytes: self.ready.resident_bytes,
             load_us: self.ready.load_us,
             protocol: PROTOCOL_VERSION,
-        }
+        })
     }
 
-    async fn prove(&self) -> ProveResponse {
+    async fn prove(&self, _: ProveRequest) -> Result<ProveResponse, NotHeld> {
         let proof = self.runtime.prove().await;
-        ProveResponse {
+        Ok(ProveResponse {
             ok: proof.failed.is_none(),
             reason: proof.failed.unwrap_or_default(),
             warnings: proof.warnings,
             run_us: u64::try_from(proof.computed.as_micros()).unwrap_or(u64::MAX),
-        }
+        })
     }
 }
 
