@@ -74,32 +74,35 @@ fn measure(
     onnxruntime: &Path,
     model: &Path,
 ) -> Result<()> {
-    let mut bench = Command::new(release.join("berth-bench"));
+    let mut bench = measurement("embeddings", release, berth, onnxruntime);
     bench
-        .args([
-            "embeddings",
-            "--address",
-            berth.address.trim_start_matches("http://"),
-        ])
-        .args(["--model", &berth.model, "--pid", &berth.process.pid().to_string()])
-        .args(["--api-pid", &idle.pid().to_string()])
-        .args([
-            "--rounds",
-            &options.rounds.to_string(),
-            "--seconds",
-            &options.seconds.to_string(),
-        ])
-        .arg("--onnxruntime")
-        .arg(onnxruntime)
+        .args(["--model", &berth.model, "--api-pid", &idle.pid().to_string()])
+        .args(["--rounds", &options.rounds.to_string()])
+        .args(["--seconds", &options.seconds.to_string()])
         .arg("--folder")
-        .arg(model)
-        // The official library reports to its makers unless it is told not to before it is loaded.
-        .env("ORT_DISABLE_TELEMETRY", "1")
-        .env("BERTH_API_KEY", &berth.api_key);
+        .arg(model);
     if let Some(path) = &options.json {
         bench.arg("--json").arg(path);
     }
     command::run(&mut bench)
+}
+
+/// The program that measures, asked for `benchmark` of what runs.
+fn measurement(benchmark: &str, release: &Path, berth: &Running, onnxruntime: &Path) -> Command {
+    let mut bench = Command::new(release.join("berth-bench"));
+    bench
+        .args([
+            benchmark,
+            "--address",
+            berth.address.trim_start_matches("http://"),
+        ])
+        .args(["--pid", &berth.process.pid().to_string()])
+        .arg("--onnxruntime")
+        .arg(onnxruntime)
+        // The official library reports to its makers unless it is told not to before it is loaded.
+        .env("ORT_DISABLE_TELEMETRY", "1")
+        .env("BERTH_API_KEY", &berth.api_key);
+    bench
 }
 
 /// Starts a fresh Berth, ends it, and starts it again over the same state.

@@ -95,27 +95,13 @@ fn measure(
     onnxruntime: &Path,
     models: &Path,
 ) -> Result<()> {
-    let mut bench = Command::new(release.join("berth-bench"));
+    let mut bench = super::measurement("serving", release, berth, onnxruntime);
     bench
-        .args([
-            "serving",
-            "--address",
-            berth.address.trim_start_matches("http://"),
-        ])
-        .args(["--pid", &berth.process.pid().to_string(), "--only", &options.only])
-        .args([
-            "--rounds",
-            &options.rounds.to_string(),
-            "--seconds",
-            &options.seconds.to_string(),
-        ])
-        .arg("--onnxruntime")
-        .arg(onnxruntime)
+        .args(["--only", &options.only])
+        .args(["--rounds", &options.rounds.to_string()])
+        .args(["--seconds", &options.seconds.to_string()])
         .arg("--models")
-        .arg(models)
-        // The official library reports to its makers unless it is told not to before it is loaded.
-        .env("ORT_DISABLE_TELEMETRY", "1")
-        .env("BERTH_API_KEY", &berth.api_key);
+        .arg(models);
     if let Some(path) = &options.json {
         bench.arg("--json").arg(path);
     }

@@ -57,7 +57,10 @@ fn table(trail: &Trail) -> Table {
         row("  queued", runner.queue_us, &"");
         row("  waited for others", runner.batch_wait_us, &"");
         let (requests, weight) = (runner.batch_requests, runner.batch_weight);
-        let remark = format!("in a run of {requests} requests, weight {weight}");
+        let remark = match requests {
+            1 => format!("in a run of its own, weight {weight}"),
+            _ => format!("in a run of {requests} requests, weight {weight}"),
+        };
         row("  computed", runner.compute_us, &remark);
         row("  written", runner.post_us, &"");
     }
