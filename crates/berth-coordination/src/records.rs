@@ -129,6 +129,9 @@ pub struct ReplicaRecord {
     /// See `generation`.
     #[serde(default)]
     pub threads: Option<u32>,
+    /// Whether its runner may hold other models of its organization; then it is asked by the replica's id.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// A version that a worker is asked to hold.
@@ -256,6 +259,7 @@ mod tests {
             load_ms: 0,
             generation: 0,
             threads: None,
+            shared: false,
         };
         let mut json = serde_json::to_value(&replica).expect("serializes");
         assert_eq!(json["state"], "failed");

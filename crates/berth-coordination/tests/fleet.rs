@@ -70,6 +70,7 @@ impl Scene {
             load_ms: 130,
             generation: 0,
             threads: None,
+            shared: false,
         }
     }
 

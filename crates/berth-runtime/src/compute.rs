@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::engine::{self, Engine};
+use crate::marks::{Marks, Unmarked};
 use crate::turns::{Always, Turns};
 use crate::work::Loaded;
 
@@ -16,6 +17,8 @@ pub struct ComputeOptions {
     pub queue_bytes: usize,
     /// Who says when the device may be used.
     pub turns: Arc<dyn Turns>,
+    /// Who notes what is computed.
+    pub marks: Arc<dyn Marks>,
 }
 
 impl Default for ComputeOptions {
@@ -24,6 +27,7 @@ impl Default for ComputeOptions {
             threads: 1,
             queue_bytes: 256 << 20,
             turns: Arc::new(Always),
+            marks: Arc::new(Unmarked),
         }
     }
 }
@@ -40,11 +44,13 @@ impl Compute {
             threads,
             queue_bytes,
             turns,
+            marks,
         } = options;
         Engine::start(engine::Options {
             threads,
             queue_bytes,
             turns,
+            marks,
         })
         .map(Self)
     }

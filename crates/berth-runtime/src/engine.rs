@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 use berth_inference::Interrupt;
 
 use crate::failure::{Code, Failure};
+use crate::marks::Marks;
 use crate::turns::Turns;
 use jobs::{LaneId, Look};
 use state::State;
@@ -84,6 +85,8 @@ pub(crate) struct Options {
     pub(crate) queue_bytes: usize,
     /// Who says when the device may be used.
     pub(crate) turns: Arc<dyn Turns>,
+    /// Who notes what is computed.
+    pub(crate) marks: Arc<dyn Marks>,
 }
 
 /// How one model is served.
@@ -97,6 +100,8 @@ pub(crate) struct LaneOptions {
     pub(crate) usual_weight: u64,
     /// What they may weigh at most, unless a single piece weighs more.
     pub(crate) most_weight: u64,
+    /// What its runs are noted by.
+    pub(crate) mark: u64,
 }
 
 /// The threads, and what they share. Dropping it ends them after their present runs.
@@ -110,6 +115,7 @@ struct Shared<P: Program> {
     state: Mutex<Guarded<P>>,
     changed: Condvar,
     turns: Arc<dyn Turns>,
+    marks: Arc<dyn Marks>,
 }
 
 struct Guarded<P: Program> {
@@ -135,16 +141,19 @@ impl<P: Program> Engine<P> {
             }),
             changed: Condvar::new(),
             turns: options.turns,
+            marks: options.marks,
         });
         let mut engine = Self {
             shared,
             threads: Vec::new(),
             hasher: RandomState::new(),
         };
-        for _ in 0..options.threads.max(1) {
+        for number in 0..options.threads.max(1) {
             let shared = Arc::clone(&engine.shared);
             let thread = thread::Builder::new().name("compute".to_owned());
-            engine.threads.push(thread.spawn(move || compute::run(&shared))?);
+            engine
+                .threads
+                .push(thread.spawn(move || compute::run(&shared, number))?);
         }
         Ok(Arc::new(engine))
     }

@@ -3,6 +3,7 @@
 mod runtime;
 
 mod compute;
+mod marks;
 mod turns;
 
 mod embeddings;
@@ -19,6 +20,7 @@ mod numbers;
 
 pub use compute::{Compute, ComputeOptions};
 pub use failure::{Code, Failure};
+pub use marks::{Marks, Unmarked};
 pub use prove::Proof;
 pub use runtime::{LoadError, Options, Runtime, Stats};
 pub use turns::{Always, Turns};

@@ -41,6 +41,8 @@ pub struct Options {
     pub batch_delay: Duration,
     /// Most bytes of one answer.
     pub answer_bytes: usize,
+    /// What its runs are noted by, where notes are taken.
+    pub mark: u64,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
             batch_delay: Duration::from_millis(5),
             // Some room for the other fields of the message.
             answer_bytes: MESSAGE_LIMIT_BYTES - 4096,
+            mark: 0,
         }
     }
 }
@@ -178,6 +181,7 @@ impl Runtime {
                 options.batch_rows
             })
             .unwrap_or(u64::MAX),
+            mark: options.mark,
         };
         let lane = compute.0.open(Loaded::new(session, plan), lane);
         Ok(Self(Arc::new(Inner {

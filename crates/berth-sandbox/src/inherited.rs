@@ -2,8 +2,10 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Mutex, PoisonError};
+
+use crate::notes::Page;
 
 /// Why an inherited descriptor cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,12 @@ pub enum Error {
     /// It is open, but no listening Unix stream socket.
     #[error("descriptor {0} is not a listening Unix socket")]
     NotListening(RawFd),
+    /// It is open, but no connected Unix stream socket.
+    #[error("descriptor {0} is not a connected Unix socket")]
+    NotConnected(RawFd),
+    /// The page of notes cannot be used.
+    #[error("the page of notes cannot be mapped")]
+    Notes(#[source] io::Error),
     /// The thread that watches the lifeline could not be started.
     #[error("the lifeline cannot be watched")]
     Watch(#[source] io::Error),
@@ -39,15 +47,34 @@ static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 /// a number that the parent did not hand over could be given to that file.
 pub fn listener(number: RawFd) -> Result<UnixListener, Error> {
     let descriptor = take(number)?;
-    let is = |option, value| socket_option(&descriptor, option).is_ok_and(|found| found == value);
-    if is(libc::SO_DOMAIN, libc::AF_UNIX)
-        && is(libc::SO_TYPE, libc::SOCK_STREAM)
-        && is(libc::SO_ACCEPTCONN, 1)
-    {
+    if is_stream(&descriptor, true) {
         Ok(UnixListener::from(descriptor))
     } else {
         Err(Error::NotListening(number))
     }
+}
+
+/// The connected Unix socket that the parent handed over under this number. Fails as [`listener`] does.
+pub fn stream(number: RawFd) -> Result<UnixStream, Error> {
+    let descriptor = take(number)?;
+    if is_stream(&descriptor, false) {
+        Ok(UnixStream::from(descriptor))
+    } else {
+        Err(Error::NotConnected(number))
+    }
+}
+
+/// The page of notes that the parent handed over under this number. Call it before [`crate::Sandbox::enter`]. Fails when the
+/// number is not open, was taken before, or is no such page.
+pub fn notes(number: RawFd) -> Result<Page, Error> {
+    Page::map(take(number)?).map_err(Error::Notes)
+}
+
+fn is_stream(descriptor: &OwnedFd, listening: bool) -> bool {
+    let is = |option, value| socket_option(descriptor, option).is_ok_and(|found| found == value);
+    is(libc::SO_DOMAIN, libc::AF_UNIX)
+        && is(libc::SO_TYPE, libc::SOCK_STREAM)
+        && is(libc::SO_ACCEPTCONN, libc::c_int::from(listening))
 }
 
 /// Ends this process, at once and without clean-up, when the parent's [`crate::launch::Lifeline`] is gone.

@@ -9,6 +9,7 @@ mod system_calls;
 
 pub mod inherited;
 pub mod launch;
+pub mod notes;
 pub mod probes;
 
 pub use sandbox::{Applied, Error, Mode, Sandbox};

@@ -6,15 +6,20 @@ use crate::{Error, Sandbox};
 
 /// Sets every limit that the sandbox names. A crash never writes a core file: it would hold a tenant's data.
 pub(crate) fn apply(sandbox: &Sandbox) -> Result<(), Error> {
-    set("core files", libc::RLIMIT_CORE, 0)?;
+    set("core files", libc::RLIMIT_CORE, 0, 0)?;
+    if let Some(value) = sandbox.memory_data_bytes {
+        let most = sandbox
+            .memory_data_most_bytes
+            .map_or(value, |most| most.max(value));
+        set("private memory", libc::RLIMIT_DATA, value, most)?;
+    }
     for (limit, resource, value) in [
-        ("private memory", libc::RLIMIT_DATA, sandbox.memory_data_bytes),
         ("processor time", libc::RLIMIT_CPU, sandbox.cpu_seconds),
         ("the size of files", libc::RLIMIT_FSIZE, sandbox.file_size_bytes),
         ("open files", libc::RLIMIT_NOFILE, sandbox.open_files),
     ] {
         if let Some(value) = value {
-            set(limit, resource, value)?;
+            set(limit, resource, value, value)?;
         }
     }
     if sandbox.file_size_bytes.is_some() {
@@ -26,16 +31,16 @@ pub(crate) fn apply(sandbox: &Sandbox) -> Result<(), Error> {
     Ok(())
 }
 
-fn set(limit: &'static str, resource: libc::__rlimit_resource_t, value: u64) -> Result<(), Error> {
+fn set(limit: &'static str, resource: libc::__rlimit_resource_t, value: u64, most: u64) -> Result<(), Error> {
     let failed = |source| Error::Limit { limit, source };
     let hard = current(resource).map_err(failed)?.rlim_max;
     // A limit that is already lower stays: an operator set it.
-    let value = value.min(hard);
+    let (value, most) = (value.min(hard), most.min(hard));
     replace(
         resource,
         libc::rlimit {
             rlim_cur: value,
-            rlim_max: value,
+            rlim_max: most,
         },
     )
     .map_err(failed)

@@ -33,6 +33,8 @@ pub struct Sandbox {
     /// Most bytes of private writable memory (`RLIMIT_DATA`). Files that are mapped for reading do not count, so a
     /// model's mapped weights may be larger.
     pub memory_data_bytes: Option<u64>,
+    /// Up to which the parent may raise that later (the process itself cannot). Without it, never.
+    pub memory_data_most_bytes: Option<u64>,
     /// Most seconds of processor time; the process is ended by `SIGXCPU` after them.
     pub cpu_seconds: Option<u64>,
     /// Largest file that may be written; a write beyond it fails with `EFBIG`.

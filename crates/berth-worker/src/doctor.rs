@@ -116,6 +116,7 @@ fn look(path: PathBuf) -> anyhow::Result<Report> {
         library: &path,
         gpu: false,
         memory_bytes: None,
+        memory_most_bytes: None,
         mode: SandboxMode::BestEffort,
     };
     let applied = confinement.enter().context("the sandbox cannot be tried")?;

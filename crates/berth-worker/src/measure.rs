@@ -38,15 +38,18 @@ pub(crate) enum Load {
     Timeout,
     /// The node could not start a runner.
     NotStarted,
+    /// The runner that it would have shared ended; it is loaded again.
+    Disturbed,
 }
 
 impl Load {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Loaded,
         Self::Refused,
         Self::Crashed,
         Self::Timeout,
         Self::NotStarted,
+        Self::Disturbed,
     ];
 
     const fn word(self) -> &'static str {
@@ -56,6 +59,7 @@ impl Load {
             Self::Crashed => "crashed",
             Self::Timeout => "timeout",
             Self::NotStarted => "not_started",
+            Self::Disturbed => "disturbed",
         }
     }
 }

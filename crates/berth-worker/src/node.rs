@@ -37,7 +37,7 @@ use self::replica::Keeper;
 use self::replicas::Replicas;
 use self::sockets::Sockets;
 use crate::doctor;
-use crate::launcher::LIBRARY_ENVIRONMENT;
+use crate::launcher::{LIBRARY_ENVIRONMENT, Shared};
 
 /// How long callers of the control service have to let go of their connections when the node ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -93,6 +93,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let board = Board::new(id);
     let keeper = Arc::new(Keeper {
         launcher: launcher.clone(),
+        shared: Shared::new(launcher.clone(), config.worker.shared_runner_model.get()),
         cache: cache.clone(),
         board: board.clone(),
         waits: options::waits(config),

@@ -1,31 +1,42 @@
-//! The process that holds one model.
+//! The process that holds a model, or several small ones of one organization.
 
 mod confinement;
+mod holding;
 mod messages;
+mod notes;
 mod service;
 
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::RawFd;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use berth_domain::clock::SystemClock;
 use berth_inference::Provider;
-use berth_inference::onnx_runtime::{Library, OnnxRuntime};
-use berth_runtime::{LoadError, Options, Runtime};
+use berth_inference::onnx_runtime::Library;
+use berth_runtime::{Compute, ComputeOptions};
 use berth_sandbox::inherited;
 use berth_telemetry::logging;
+use berth_transport::serve_runner;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use crate::resident;
+use self::holding::Holding;
 
 pub(crate) use confinement::Confinement;
-pub(crate) use messages::{Event, Ready, SandboxMode, Settings};
+pub(crate) use messages::{Command, Event, Load, Ready, SandboxMode, Settings};
 
-/// How many threads parse and render large bodies.
-const BLOCKING_THREADS: usize = 2;
+/// How many threads load models, and parse and render large bodies.
+const BLOCKING_THREADS: usize = 3;
+
+/// How long a drained runner may take to finish what it has; the node ends it earlier where it must.
+const FINISH_LIMIT: Duration = Duration::from_mins(10);
+
+/// The settings are one short line.
+const SETTINGS_LIMIT_BYTES: u64 = 1 << 20;
 
 /// What the node hands over.
 #[derive(Debug, clap::Args)]
@@ -36,21 +47,24 @@ pub(crate) struct Arguments {
     /// Number of the lifeline.
     #[arg(long)]
     lifeline: RawFd,
+    /// Number of the page of notes.
+    #[arg(long)]
+    notes: RawFd,
 }
 
-/// Runs until the node ends it. What goes wrong before it is ready is told to the node, in words for the model's owner.
+/// Runs until the node ends it. What goes wrong before it answers is told to the node, in words for the model's owner.
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
-    let (runtime, ready, listener) = match prepare(arguments) {
+    let (holding, listener, commands) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(error) => {
             // If nobody listens, nobody is left to tell.
             let reason = format!("{error:#}");
-            let _ = say(&Event::Failed { reason });
+            let _ = say(&Event::Failed { slot: None, reason });
             return ExitCode::FAILURE;
         }
     };
-    match service::serve(runtime, ready, listener, BLOCKING_THREADS) {
-        Ok(()) => ExitCode::SUCCESS,
+    match serve(&holding, listener, commands) {
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the runner ends");
             ExitCode::FAILURE
@@ -58,10 +72,14 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn prepare(arguments: &Arguments) -> anyhow::Result<(Runtime, Ready, UnixListener)> {
-    // First, before any file is opened: its number must be the one that was handed over.
+/// What is left of the standard input: bytes that were read already, and the pipe.
+struct Commands(Vec<u8>, OwnedFd);
+
+fn prepare(arguments: &Arguments) -> anyhow::Result<(Holding, UnixListener, Commands)> {
+    // First, before any file is opened: their numbers must be those that were handed over.
     let listener = inherited::listener(arguments.socket).context("the runner got no socket")?;
-    let settings = read_settings()?;
+    let page = inherited::notes(arguments.notes).context("the runner got no page for notes")?;
+    let (settings, commands) = read_settings()?;
     logging::init(&settings.logging()).context("the runner cannot log")?;
     let library = Library::load(&settings.library)?;
     let confinement = Confinement {
@@ -69,33 +87,16 @@ fn prepare(arguments: &Arguments) -> anyhow::Result<(Runtime, Ready, UnixListene
         library: &settings.library,
         gpu: settings.providers.iter().any(|provider| provider != "cpu"),
         memory_bytes: settings.memory_bytes,
+        memory_most_bytes: settings.memory_most_bytes,
         mode: settings.sandbox,
     };
     let applied = confinement.enter().context("the runner cannot be shut in")?;
-    let library = library.start()?;
-    inherited::end_with_lifeline(arguments.lifeline).context("the runner got no lifeline")?;
-    let begun = Instant::now();
-    let runtime = load(&library, &settings).map_err(in_words)?;
-    let load = begun.elapsed();
-    let ready = Ready {
-        library_version: library.library_version().to_owned(),
-        providers: runtime.providers().to_vec(),
-        resident_bytes: resident::of_this_process().context("the runner's memory cannot be measured")?,
-        load_us: u64::try_from(load.as_micros()).unwrap_or(u64::MAX),
-        sandbox: applied.to_string(),
+    let library = if settings.shared {
+        library.start_sharing(settings.threads)?
+    } else {
+        library.start()?
     };
-    Ok((runtime, ready, listener))
-}
-
-fn read_settings() -> anyhow::Result<Settings> {
-    let mut text = String::new();
-    io::stdin()
-        .read_to_string(&mut text)
-        .context("the runner got no settings")?;
-    serde_json::from_str(&text).context("the runner's settings are malformed")
-}
-
-fn load(library: &OnnxRuntime, settings: &Settings) -> anyhow::Result<Runtime> {
+    inherited::end_with_lifeline(arguments.lifeline).context("the runner got no lifeline")?;
     let providers = settings
         .providers
         .iter()
@@ -104,41 +105,62 @@ fn load(library: &OnnxRuntime, settings: &Settings) -> anyhow::Result<Runtime> {
     if providers.is_empty() {
         bail!("no execution provider is configured");
     }
-    let (batching, usual) = (settings.batching, Options::default());
-    let count = |asked: Option<u32>, usual: usize| {
-        asked.map_or(usual, |asked| usize::try_from(asked).unwrap_or(usual).max(1))
-    };
-    let options = Options {
-        inference: berth_inference::Options {
-            providers,
-            threads: settings.threads,
-            ..berth_inference::Options::default()
-        },
-        queue_requests: settings.queue_requests,
-        batch_rows: count(batching.max_rows, usual.batch_rows),
-        batch_tokens: count(batching.max_tokens, usual.batch_tokens),
-        batch_delay: batching
-            .max_delay_us
-            .map_or(usual.batch_delay, |asked| Duration::from_micros(asked.into())),
-        ..usual
-    };
-    let clock = Arc::new(SystemClock);
-    Ok(Runtime::load(
-        library,
-        &settings.folder,
-        &settings.manifest,
-        &options,
-        clock,
-    )?)
+    let compute = Compute::start(ComputeOptions {
+        threads: settings.runs,
+        marks: std::sync::Arc::new(notes::Noted(page)),
+        ..ComputeOptions::default()
+    });
+    let compute = compute.context("the compute threads could not be started")?;
+    let holding = Holding::new(library, compute, settings, providers, applied.to_string());
+    Ok((holding, listener, commands))
 }
 
-/// The backend's own words say best why a model cannot be loaded; what stands above them is no news.
-fn in_words(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<LoadError>() {
-        Ok(LoadError::Backend(error)) => anyhow::Error::msg(error.to_string()),
-        Ok(error) => error.into(),
-        Err(error) => error,
-    }
+fn read_settings() -> anyhow::Result<(Settings, Commands)> {
+    let input = io::stdin().as_fd().try_clone_to_owned();
+    let mut input = BufReader::new(File::from(input.context("the runner has no input")?));
+    let mut line = String::new();
+    input
+        .by_ref()
+        .take(SETTINGS_LIMIT_BYTES)
+        .read_line(&mut line)
+        .context("the runner got no settings")?;
+    let settings = serde_json::from_str(&line).context("the runner's settings are malformed")?;
+    let rest = input.buffer().to_vec();
+    Ok((settings, Commands(rest, input.into_inner().into())))
+}
+
+/// Answers requests until SIGTERM, and then finishes those that it has.
+fn serve(holding: &Holding, listener: UnixListener, commands: Commands) -> anyhow::Result<ExitCode> {
+    // One thread moves bytes; computing has its own.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .context("the runner's event loop cannot start")?
+        .block_on(async {
+            listener
+                .set_nonblocking(true)
+                .context("the socket cannot be used")?;
+            let listener =
+                tokio::net::UnixListener::from_std(listener).context("the socket cannot be used")?;
+            let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
+            let Commands(first, rest) = commands;
+            let rest = pipe::Receiver::from_owned_fd(rest).context("the input cannot be used")?;
+            let commands = tokio::io::AsyncReadExt::chain(io::Cursor::new(first), rest);
+            let draining = CancellationToken::new();
+            let serving = serve_runner(listener, holding.models(), draining.clone());
+            let told_to_end = async {
+                terminate.recv().await;
+                tracing::debug!("finishing what is there");
+                draining.cancel();
+                tokio::time::sleep(FINISH_LIMIT).await;
+            };
+            tokio::select! {
+                () = serving => Ok(ExitCode::SUCCESS),
+                () = told_to_end => Ok(ExitCode::SUCCESS),
+                failed = holding.obey(tokio::io::BufReader::new(commands)) => failed.map(|()| ExitCode::FAILURE),
+            }
+        })
 }
 
 /// Tells the node.
@@ -150,6 +172,3 @@ fn say(event: &Event) -> anyhow::Result<()> {
         .and_then(|()| out.flush())
         .context("the node does not listen")
 }
-
-/// How long a drained runner may take to finish what it has; the node ends it earlier where it must.
-const FINISH_LIMIT: Duration = Duration::from_mins(10);

@@ -45,6 +45,9 @@ pub struct Worker {
     /// Memory beyond three times what a version took when it was proved that its runner may take: large batches need more
     /// than the small ones of a proof.
     pub runner_slack: Size,
+    /// The largest model, by what its version took when it was proved, that shares a runner with others of its organization; 0 for
+    /// none. A shared runner saves some 10 to 50 MB for each model, and when it crashes, its other models are loaded again.
+    pub shared_runner_model: Size,
     /// What models may run on, the preferred first: `cpu`, `cuda`, `tensorrt`. What one cannot run, the next one does, and
     /// the processor the rest. One that the library or this build does not have is an error, never a silent fall-back.
     pub providers: Vec<String>,
@@ -100,6 +103,7 @@ impl Default for Worker {
             memory: None,
             runner_memory: None,
             runner_slack: Size::gib(1),
+            shared_runner_model: Size::mib(256),
             providers: vec!["cpu".to_owned()],
             device: None,
             device_memory: None,

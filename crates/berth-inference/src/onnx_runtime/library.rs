@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libloading::Symbol;
+use ort::environment::GlobalThreadPoolOptions;
 use ort::logging::LogLevel;
 
 use crate::onnx_runtime::OnnxRuntime;
@@ -117,6 +118,15 @@ impl Library {
     /// Fails when another one is open in this process, when the environment does not turn its telemetry off, or when it
     /// cannot start.
     pub fn start(self) -> Result<OnnxRuntime, OpenError> {
+        self.start_with(None)
+    }
+
+    /// The same for a process that holds many models: all share one pool of so many threads, where each would have its own.
+    pub fn start_sharing(self, threads: usize) -> Result<OnnxRuntime, OpenError> {
+        self.start_with(Some(threads))
+    }
+
+    fn start_with(self, shared_threads: Option<usize>) -> Result<OnnxRuntime, OpenError> {
         if std::env::var_os(NO_TELEMETRY).is_none_or(|value| value != "1") {
             return Err(OpenError::Telemetry);
         }
@@ -129,8 +139,12 @@ impl Library {
             };
         }
         // What could fail in this first step was checked by `load`, with a better message.
-        let environment = ort::init_from(&self.path)
-            .map_err(|error| OpenError::Start(ort::Error::new(error.to_string())))?
+        let mut builder = ort::init_from(&self.path)
+            .map_err(|error| OpenError::Start(ort::Error::new(error.to_string())))?;
+        if let Some(threads) = shared_threads.filter(|&threads| threads > 1) {
+            builder = builder.with_global_thread_pool(pool(threads).map_err(OpenError::Start)?);
+        }
+        let environment = builder
             .with_name("berth")
             .with_telemetry(false)
             .with_logger(Arc::new(
@@ -153,6 +167,13 @@ impl Library {
         *open = Some((self.path, runtime.clone()));
         Ok(runtime)
     }
+}
+
+/// Threads that do not spin: that would take the processor from others.
+fn pool(threads: usize) -> ort::Result<GlobalThreadPoolOptions> {
+    GlobalThreadPoolOptions::default()
+        .with_intra_threads(threads)?
+        .with_spin_control(false)
 }
 
 #[expect(unsafe_code, reason = "loading a library runs its initializers")]

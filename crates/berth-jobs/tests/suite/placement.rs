@@ -194,6 +194,7 @@ async fn hold(house: &House, worker: WorkerId, version: VersionId, state: Replic
         load_ms: 0,
         generation,
         threads: None,
+        shared: false,
     };
     house
         .fleet()
@@ -351,6 +352,7 @@ async fn version_that_crashes_is_quarantined_until_its_deployment_is_changed(hou
         load_ms: 0,
         generation: 0,
         threads: None,
+        shared: false,
     };
     let published = house.fleet().publish_replicas(node, &[replica], TTL).await;
     published.expect("published");
@@ -400,6 +402,7 @@ async fn old_version_is_held_until_the_new_one_answers(house: House) {
         load_ms: 0,
         generation: 0,
         threads: None,
+        shared: false,
     };
     let both = [
         record(old, ReplicaState::Ready),

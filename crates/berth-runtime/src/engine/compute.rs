@@ -16,12 +16,14 @@ use crate::failure::{Code, Failure};
 /// After so long without work freed memory is given back to the system.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Works until the engine is closed.
-pub(super) fn run<P: Program>(shared: &Shared<P>) {
+/// Works until the engine is closed, as the thread of this number.
+pub(super) fn run<P: Program>(shared: &Shared<P>, number: usize) {
     let mut worked = false;
     while let Some((batch, turn)) = next(shared, &mut worked) {
         worked = true;
+        shared.marks.begin(number, batch.mark);
         let took = execute(shared, *batch);
+        shared.marks.end(number);
         if turn {
             shared.turns.give_back(took);
         }
@@ -113,6 +115,7 @@ fn execute<P: Program>(shared: &Shared<P>, batch: Batch<P>) -> Duration {
         jobs,
         running,
         weight,
+        ..
     } = batch;
     let begun = Instant::now();
     let works: Vec<_> = jobs.iter().map(|job| &job.work).collect();

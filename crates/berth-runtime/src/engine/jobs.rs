@@ -35,6 +35,8 @@ pub(super) struct Batch<P: Program> {
     pub(super) jobs: Vec<Job<P>>,
     pub(super) running: Arc<Running>,
     pub(super) weight: u64,
+    /// What the run is noted by.
+    pub(super) mark: u64,
 }
 
 /// What a thread does next.

@@ -64,6 +64,7 @@ fn engine(threads: usize) -> Arc<Engine<Gated>> {
         threads,
         queue_bytes: 1000,
         turns: Arc::new(Always),
+        marks: Arc::new(crate::marks::Unmarked),
     })
     .expect("threads")
 }
@@ -74,6 +75,7 @@ fn limits(queue_requests: usize) -> LaneOptions {
         longest_wait: Duration::ZERO,
         usual_weight: 32,
         most_weight: 64,
+        mark: 0,
     }
 }
 
@@ -394,6 +396,7 @@ fn model_is_gone_when_its_lane_is() {
         threads: 1,
         queue_bytes: 1000,
         turns: Arc::new(Always),
+        marks: Arc::new(crate::marks::Unmarked),
     });
     let engine = engine.expect("a thread");
     let lane = engine.open(Dropped(Arc::clone(&dropped)), limits(1));
@@ -456,6 +459,7 @@ async fn runs_happen_in_turns_and_every_turn_is_given_back() {
                 threads: 1,
                 queue_bytes: 1000,
                 turns: Arc::clone(&turns) as Arc<dyn crate::turns::Turns>,
+                marks: Arc::new(crate::marks::Unmarked),
             };
             Engine::start(options).expect("a thread")
         })

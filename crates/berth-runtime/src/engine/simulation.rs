@@ -60,6 +60,7 @@ impl Simulation {
                 longest_wait: Duration::from_millis(5),
                 usual_weight: 4,
                 most_weight: most,
+                mark: 0,
             };
             state.open(Counted, options);
         }

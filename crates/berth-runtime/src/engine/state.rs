@@ -476,7 +476,9 @@ impl<P: Program> State<P> {
         let weight = bundle.weight();
         let cost = lane.sizes.cost(weight).unwrap_or(UNKNOWN_COST);
         lane.busy_until = Some(now + Duration::from_nanos(cost));
+        let mark = lane.options.mark;
         Next::Run(Box::new(Batch {
+            mark,
             lane: id,
             program,
             jobs,

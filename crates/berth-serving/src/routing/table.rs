@@ -395,6 +395,7 @@ mod tests {
             load_ms: 2_500,
             generation: 0,
             threads: None,
+            shared: false,
         }
     }
 

@@ -149,6 +149,7 @@ pub(crate) fn attempt(arguments: &Arguments) -> anyhow::Result<()> {
             library: &arguments.library,
             gpu: false,
             memory_bytes: Some(CEILING_BYTES),
+            memory_most_bytes: None,
             mode: SandboxMode::BestEffort,
         };
         confinement.enter().context("the sandbox cannot be entered")?;

@@ -103,6 +103,7 @@ impl Control {
         let name = format!("proof-{}", self.names.fetch_add(1, Ordering::Relaxed));
         let order = Order {
             name: &name,
+            replica: "",
             folder: folder.path(),
             manifest: &asked.manifest,
             threads: None,

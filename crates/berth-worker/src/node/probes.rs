@@ -1,5 +1,6 @@
 //! Metrics of this node, and the listener that shows them beside its signs of life.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +69,9 @@ pub(super) async fn watch(board: Board, rendering: Rendering, gone: Cancellation
             _ = tick.tick() => {}
             changed = changes.changed() => if changed.is_err() { return },
         }
-        let entries = board.entries();
-        let measured = tokio::task::spawn_blocking(move || entries.iter().map(taken_by).sum::<u64>());
+        // Models that share a runner are in one process.
+        let runners: BTreeMap<u32, u64> = board.entries().iter().filter_map(said_of).collect();
+        let measured = tokio::task::spawn_blocking(move || runners.into_iter().map(taken_by).sum::<u64>());
         match measured.await {
             Ok(bytes) => measure::resident_bytes(bytes),
             Err(error) => tracing::error!(%error, "the memory of the runners was not measured"),
@@ -78,9 +80,13 @@ pub(super) async fn watch(board: Board, rendering: Rendering, gone: Cancellation
     }
 }
 
-/// What a replica's runner takes now. When the system does not tell, because the runner has just ended or belongs to
-/// another user, what it said itself when it was ready.
-fn taken_by(entry: &Entry) -> u64 {
-    let Some(pid) = entry.pid else { return 0 };
-    resident::of(pid).unwrap_or(entry.record.resident_bytes)
+/// The process of a replica's runner, and what it said that it takes.
+fn said_of(entry: &Entry) -> Option<(u32, u64)> {
+    Some((entry.pid?, entry.record.resident_bytes))
+}
+
+/// What a runner takes now. When the system does not tell, because the runner has just ended or belongs to another user, what
+/// it said itself when it was ready.
+fn taken_by((pid, said): (u32, u64)) -> u64 {
+    resident::of(pid).unwrap_or(said)
 }

@@ -1,5 +1,6 @@
 //! One replica: its files, its runner, and what happens when the runner ends.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use berth_domain::id::ReplicaId;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Entry};
-use crate::launcher::{Error, Launcher, Order, Running};
+use crate::launcher::{Ended, Error, Launcher, Order, Part, Running, Shared};
 use crate::measure::Purpose;
 
 /// What a tenant is told when the artifact store does not give the files.
@@ -27,6 +28,7 @@ const NEWS_TRAVEL: Duration = Duration::from_millis(500);
 /// What all replicas share.
 pub(super) struct Keeper {
     pub(super) launcher: Launcher,
+    pub(super) shared: Shared,
     pub(super) cache: Cache,
     pub(super) board: Board,
     pub(super) waits: Waits,
@@ -57,6 +59,10 @@ enum End {
     Stopped,
     /// Its files could not be fetched this time: no fault of the model.
     Unfetched,
+    /// The runner that it shared ended while it was computed or loaded, which may have been the doing of another.
+    Suspected { reason: String },
+    /// The runner that it shared ended, through no doing of its own, after it had answered for so long.
+    Disturbed { answered: Duration },
     /// Its files cannot be had, or its runner failed or crashed, after it had answered for so long.
     Failed {
         reason: String,
@@ -86,6 +92,8 @@ pub(super) struct Replica {
     trouble: Option<String>,
     /// Whether that happened several times in a row.
     failed: bool,
+    /// It is suspected to crash its runner, and shares none any more.
+    apart: bool,
 }
 
 impl Replica {
@@ -104,6 +112,7 @@ impl Replica {
             load_ms: 0,
             generation: assignment.generation,
             threads: assignment.threads,
+            shared: false,
         };
         Self {
             keeper,
@@ -115,6 +124,7 @@ impl Replica {
             },
             trouble: None,
             failed: false,
+            apart: false,
         }
     }
 
@@ -122,6 +132,7 @@ impl Replica {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0;
         let mut fetches = 0;
+        let mut disturbances = 0;
         loop {
             let wait = match self.attempt(&stop).await {
                 End::Stopped => break,
@@ -130,6 +141,26 @@ impl Replica {
                     self.show(ReplicaState::Fetching);
                     fetches += 1;
                     self.keeper.waits.after(fetches)
+                }
+                End::Suspected { reason } => {
+                    tracing::warn!(
+                        replica.id = %self.entry.record.id,
+                        version.id = %self.assignment.version,
+                        reason,
+                        "a runner that is shared ended, perhaps by this model: it gets a runner of its own"
+                    );
+                    self.apart = true;
+                    self.trouble = Some(reason);
+                    self.show(ReplicaState::Loading);
+                    continue;
+                }
+                End::Disturbed { answered } => {
+                    self.show(ReplicaState::Loading);
+                    disturbances = if answered >= PROVEN { 0 } else { disturbances + 1 };
+                    match disturbances {
+                        0 | 1 => continue,
+                        again => self.keeper.waits.after(again - 1),
+                    }
                 }
                 End::Failed {
                     reason,
@@ -187,8 +218,10 @@ impl Replica {
         self.entry.starts += 1;
         self.show(ReplicaState::Loading);
         let name = format!("{}-{}", short(self.entry.record.id), self.entry.starts);
+        let replica = self.entry.record.id.to_string();
         let order = Order {
             name: &name,
+            replica: &replica,
             folder: folder.path(),
             manifest: &self.assignment.manifest,
             threads: self.assignment.threads,
@@ -199,7 +232,7 @@ impl Replica {
         };
         let started = tokio::select! {
             () = stop.cancelled() => return End::Stopped,
-            started = keeper.launcher.start(order) => started,
+            started = self.start(order, folder.organization_path()) => started,
         };
         match started {
             // The folder stays as long as the runner may read it.
@@ -209,16 +242,34 @@ impl Replica {
                 tracing::error!(version.id = %self.assignment.version, error, "a runner could not be started");
                 End::failed("The worker could not start a process for the model.", false)
             }
+            Err(Error::Suspected(reason)) => End::Suspected {
+                reason: reason.to_string(),
+            },
+            Err(Error::Disturbed) => End::Disturbed {
+                answered: Duration::ZERO,
+            },
             Err(error) => End::failed(format!("{:#}", anyhow::Error::new(error)), true),
         }
+    }
+
+    /// Starts a runner, or enters one that is shared and may read the folder `models`.
+    async fn start(&self, order: Order<'_>, models: &Path) -> Result<Running, Error> {
+        let Keeper { launcher, shared, .. } = &*self.keeper;
+        if self.apart || !shared.takes(&self.assignment) {
+            return launcher.start(order).await;
+        }
+        shared.start(self.assignment.organization, models, order).await
     }
 
     async fn watch(&mut self, mut running: Running, stop: &CancellationToken) -> End {
         let ready = running.ready();
         self.entry.record.resident_bytes = ready.resident_bytes;
         self.entry.record.providers.clone_from(&ready.providers);
-        self.entry.record.load_ms = u64::try_from(running.loaded_in().as_millis()).unwrap_or(u64::MAX);
+        self.entry.record.load_ms = u64::try_from(running.loaded_in().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
         self.entry.record.address = Some(running.address());
+        self.entry.record.shared = running.is_shared();
         self.entry.pid = running.pid();
         tracing::info!(
             replica.id = %self.entry.record.id,
@@ -240,11 +291,14 @@ impl Replica {
                 running.stop(self.keeper.drain_timeout).await;
                 End::Stopped
             }
-            ended = running.ended() => End::Failed {
-                reason: format!("The runner {ended}."),
-                answered: since.elapsed(),
-                crashed: true,
-            },
+            Ended { how, part } = running.end() => {
+                let (reason, answered) = (format!("The runner {how}."), since.elapsed());
+                match part {
+                    Part::Alone => End::Failed { reason, answered, crashed: true },
+                    Part::Suspect => End::Suspected { reason },
+                    Part::Bystander => End::Disturbed { answered },
+                }
+            }
         };
         self.entry.record.address = None;
         self.entry.record.providers.clear();

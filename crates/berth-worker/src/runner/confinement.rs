@@ -31,6 +31,8 @@ pub(crate) struct Confinement<'a> {
     /// Whether the model runs on a GPU, whose driver it must reach then.
     pub(crate) gpu: bool,
     pub(crate) memory_bytes: Option<u64>,
+    /// Up to which that may be raised from outside.
+    pub(crate) memory_most_bytes: Option<u64>,
     pub(crate) mode: SandboxMode,
 }
 
@@ -50,6 +52,7 @@ impl Confinement<'_> {
             read_only,
             devices,
             memory_data_bytes: self.memory_bytes,
+            memory_data_most_bytes: self.memory_most_bytes,
             file_size_bytes: (!logs_to_a_file()).then_some(0),
             mode: match self.mode {
                 SandboxMode::Required => Mode::Required,

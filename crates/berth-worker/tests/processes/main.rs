@@ -8,6 +8,7 @@ mod nodes;
 mod probes;
 mod runner;
 mod runners;
+mod sharing;
 
 #[path = "../../../berth-inference/tests/onnx_runtime/graph.rs"]
 #[expect(dead_code, reason = "its other users need all of it")]

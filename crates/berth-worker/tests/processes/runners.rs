@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use berth_protocol::runner::{InferRequest, Operation};
 use berth_sandbox::launch::{Launch, Lifeline};
+use berth_sandbox::notes::Notes;
 use berth_transport::{Location, Peers, RunnerClient};
 use serde_json::{Value, json};
 
@@ -38,6 +39,8 @@ impl Runner {
         let listener = UnixListener::bind(folder.path().join("runner.sock")).expect("a socket");
         let socket = launch.hand_over(listener);
         let (lifeline, number) = launch.lifeline().expect("a pipe");
+        let notes = Notes::new().and_then(|notes| notes.descriptor());
+        let page = launch.hand_over(notes.expect("a page"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_berth-worker"));
         command
             .args([
@@ -46,6 +49,8 @@ impl Runner {
                 &socket.to_string(),
                 "--lifeline",
                 &number.to_string(),
+                "--notes",
+                &page.to_string(),
             ])
             .env_clear()
             .env("ORT_DISABLE_TELEMETRY", "1")
@@ -56,14 +61,15 @@ impl Runner {
         let mut child = command.spawn().expect("the runner starts");
         let mut settings = json!({
             "folder": model.folder,
-            "manifest": model.manifest,
+            "shared": false,
             "library": berth_test_support::onnxruntime_library().expect("the library is there"),
             "providers": ["cpu"],
             "threads": 1,
+            "runs": 1,
             "queue_requests": 16,
-            "batching": {},
             "sandbox": "required",
             "memory_bytes": null,
+            "memory_most_bytes": null,
             "log_filter": "info",
             "log_as_json": false,
         });
@@ -71,8 +77,16 @@ impl Runner {
             settings[name] = value.clone();
         }
         let mut input = child.stdin.take().expect("an input");
+        let load = json!({
+            "command": "load",
+            "slot": 1,
+            "replica": "",
+            "folder": model.folder,
+            "manifest": model.manifest,
+            "batching": {},
+        });
         input
-            .write_all(settings.to_string().as_bytes())
+            .write_all(format!("{settings}\n{load}\n").as_bytes())
             .expect("it reads");
         drop(input);
         let output = BufReader::new(child.stdout.take().expect("an output"));

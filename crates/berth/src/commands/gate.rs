@@ -33,6 +33,7 @@ fn enter(task: &Task) -> Result<(), berth_sandbox::Error> {
         read_only: vec![task.input.clone()],
         read_write: vec![task.output.clone()],
         memory_data_bytes: Some(task.limits.memory_bytes),
+        memory_data_most_bytes: None,
         cpu_seconds: Some(task.limits.cpu_seconds),
         file_size_bytes: Some(task.limits.unpack.file_bytes.saturating_add(1)),
         open_files: Some(32),
