@@ -58,4 +58,6 @@ mod shutdown;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod triton;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::errors::Failure;
 use crate::extract::Calling;
 use crate::frame::Frame;
-use crate::request::RequestContext;
+use crate::request::{RequestContext, Trace};
 
 /// What a caller wants of which model.
 pub(crate) struct Wanted<'a> {
@@ -42,7 +42,7 @@ pub(crate) async fn call(
         id: context.id(),
         started: context.started(),
         patience: frame.options().inference_timeout,
-        traceparent: context.traceparent().unwrap_or_default(),
+        trace: context.trace(),
         wait: context.wait().unwrap_or_default(),
     };
     let answer = run(&caller.inference, frame, caller.key(), &request, wanted).await?;
@@ -64,8 +64,7 @@ pub(crate) struct Request<'a> {
     pub(crate) started: Instant,
     /// How long it may take from then on.
     pub(crate) patience: Duration,
-    /// W3C trace context of the caller; may be empty.
-    pub(crate) traceparent: &'a str,
+    pub(crate) trace: &'a Trace,
     /// How long it may be held until the model is loaded.
     pub(crate) wait: Duration,
 }
@@ -88,7 +87,8 @@ pub(crate) async fn run(
         timeout: request.patience.saturating_sub(request.started.elapsed()),
         admitted_in: request.started.elapsed(),
         request_id: &request_id,
-        traceparent: request.traceparent,
+        traceparent: request.trace.parent().unwrap_or_default(),
+        span: request.trace.span(),
         wait: request.wait,
     };
     let answer = inference.infer(frame.clock(), key, call).await?;

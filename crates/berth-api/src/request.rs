@@ -8,4 +8,4 @@ mod trace;
 pub(crate) use address::client_address;
 pub(crate) use context::{Facts, RequestContext};
 pub(crate) use prefer::wait;
-pub(crate) use trace::{client_request_id, traceparent};
+pub(crate) use trace::{Trace, client_request_id};

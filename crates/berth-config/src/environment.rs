@@ -67,6 +67,9 @@ fn parse(text: &str, schema: &Value) -> Result<Value, String> {
     if kind("integer") {
         return Ok(text.parse::<i64>().map_or_else(|_| text.into(), Value::from));
     }
+    if kind("number") {
+        return Ok(text.parse::<f64>().map_or_else(|_| text.into(), Value::from));
+    }
     if kind("array") && !text.trim_start().starts_with('[') {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         return Ok(items.map(Value::from).collect());

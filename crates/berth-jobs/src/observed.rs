@@ -2,6 +2,7 @@
 
 use berth_queue::{Delivery, Outcome};
 use berth_telemetry::metrics::names;
+use berth_telemetry::traces::{self, Kind};
 use tokio::time::Instant;
 
 /// Does `work`, and tells log and metrics what came of it.
@@ -11,6 +12,7 @@ pub(crate) async fn observed(
     work: impl Future<Output = Outcome>,
 ) -> Outcome {
     let begun = Instant::now();
+    let span = traces::begin(kind, Kind::Consumer, delivery.message.traceparent.as_deref());
     let outcome = work.await;
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (message, attempt) = (&delivery.message, delivery.attempt);
@@ -33,6 +35,13 @@ pub(crate) async fn observed(
             "fail"
         }
     };
+    if let Some(span) = span {
+        span.tell("messaging.message.id", delivery.message.id.to_string());
+        span.tell("berth.outcome", word);
+        if word == "fail" {
+            span.fail("it cannot be done");
+        }
+    }
     metrics::counter!(names::JOBS_TOTAL, "kind" => kind, "outcome" => word).increment(1);
     outcome
 }

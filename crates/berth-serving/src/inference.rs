@@ -1,5 +1,6 @@
 //! Calling a model: from a name and a body to the runner's answer.
 
+mod spans;
 mod steps;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use berth_domain::manifest::Manifest;
 use berth_domain::trail::Stages;
 use berth_protocol::runner::{InferRequest, InferResponse};
 use berth_store::callables::{Callable, CallableVersion};
+use berth_telemetry::traces::Span;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
@@ -41,8 +43,10 @@ pub struct Call<'a> {
     pub admitted_in: Duration,
     /// The request's id, for logs.
     pub request_id: &'a str,
-    /// W3C trace context of the caller; may be empty.
+    /// W3C trace context that the runner is told; may be empty.
     pub traceparent: &'a str,
+    /// The request's part of a trace that is exported.
+    pub span: Option<&'a Span>,
     /// How long it may be held until a replica answers, within `timeout`.
     pub wait: Duration,
 }

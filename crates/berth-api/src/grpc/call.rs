@@ -16,7 +16,7 @@ use crate::errors::Failure;
 use crate::extract::caller::credential;
 use crate::frame::Frame;
 use crate::metrics;
-use crate::request::{Facts, client_address, client_request_id, traceparent};
+use crate::request::{Facts, Trace, client_address, client_request_id};
 
 /// The status in the log when nobody waited for the answer; not a status of HTTP.
 const CLIENT_GONE: u16 = 499;
@@ -29,7 +29,7 @@ pub(super) struct Call {
     /// How long it may take.
     pub(super) patience: Duration,
     pub(super) address: IpAddr,
-    pub(super) traceparent: Option<String>,
+    pub(super) trace: Trace,
     credential: Result<String, Failure>,
     client_id: Option<String>,
     route: &'static str,
@@ -55,7 +55,7 @@ impl Call {
                 own.min(options.inference_timeout)
             }),
             address: client_address(peer, forwarded, &options.trusted_proxies),
-            traceparent: traceparent(header),
+            trace: Trace::begin(header),
             credential: credential(
                 headers
                     .get(AUTHORIZATION)
@@ -77,7 +77,7 @@ impl Call {
             started: Instant::now(),
             patience: frame.options().inference_timeout,
             address: self.address,
-            traceparent: self.traceparent.clone(),
+            trace: self.trace.inside(),
             credential: self.credential().map(str::to_owned),
             client_id: self.client_id.clone(),
             route: self.route,
@@ -144,6 +144,13 @@ impl Call {
             model = facts.model.as_deref(),
             "request answered"
         );
+        if let Some(span) = self.trace.span() {
+            span.tell("berth.request.id", self.id.to_string());
+            if let Some(status) = status {
+                span.tell("rpc.response.status_code", i64::from(status as u16));
+            }
+        }
+        self.trace.end(self.route.to_owned(), self.route, http, &facts);
         metrics::request_ended(self.route, facts.model.as_deref(), http, elapsed);
     }
 }

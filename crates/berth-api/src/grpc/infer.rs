@@ -40,7 +40,7 @@ pub(super) async fn one(
         id: context.call.id,
         started: context.call.started,
         patience: context.call.patience,
-        traceparent: context.call.traceparent.as_deref().unwrap_or_default(),
+        trace: &context.call.trace,
         wait: std::time::Duration::ZERO,
     };
     let wanted = Wanted {

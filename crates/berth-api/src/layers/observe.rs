@@ -22,7 +22,7 @@ use crate::frame::Frame;
 use crate::layers::departure::Departure;
 use crate::layers::failures::render_error;
 use crate::layers::record::Record;
-use crate::request::{RequestContext, client_address, traceparent, wait};
+use crate::request::{RequestContext, Trace, client_address, wait};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -77,7 +77,7 @@ fn context(request: &ServiceRequest) -> Result<RequestContext, Failure> {
                 .map(HeaderValue::as_bytes),
             &frame.options().trusted_proxies,
         ),
-        traceparent(|name| request.headers().get(name).and_then(|value| value.to_str().ok())),
+        Trace::begin(|name| request.headers().get(name).and_then(|value| value.to_str().ok())),
         wait(
             request
                 .headers()

@@ -55,6 +55,12 @@ impl Record {
             model = facts.model.as_deref(),
             "request answered"
         );
+        let trace = self.context.trace();
+        if let Some(span) = trace.span() {
+            span.tell("berth.request.id", self.context.id().to_string());
+            span.tell("http.request.method", self.method.to_string());
+        }
+        trace.end(format!("{} {route}", self.method), route, status, &facts);
         metrics::request_ended(route, facts.model.as_deref(), status, elapsed);
     }
 }

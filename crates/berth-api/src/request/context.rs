@@ -12,6 +12,7 @@ use berth_domain::access::Caller;
 use berth_domain::id::{ApiKeyId, OrganizationId, ProjectId, RequestId, UserId};
 
 use crate::errors::{Failure, Form};
+use crate::request::Trace;
 
 /// What travels with a request. Clones share it.
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub(crate) struct RequestContext(Rc<Inner>);
 struct Inner {
     id: RequestId,
     client_address: IpAddr,
-    traceparent: Option<String>,
+    trace: Trace,
     wait: Option<Duration>,
     form: Form,
     started: Instant,
@@ -65,14 +66,14 @@ impl RequestContext {
     pub(crate) fn new(
         id: RequestId,
         client_address: IpAddr,
-        traceparent: Option<String>,
+        trace: Trace,
         wait: Option<Duration>,
         form: Form,
     ) -> Self {
         Self(Rc::new(Inner {
             id,
             client_address,
-            traceparent,
+            trace,
             wait,
             form,
             started: Instant::now(),
@@ -90,9 +91,14 @@ impl RequestContext {
         self.0.client_address
     }
 
-    /// The caller's trace, if it sent a valid one.
+    /// The trace that it is in.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.0.trace
+    }
+
+    /// What the next one is told of the trace, if there is one.
     pub(crate) fn traceparent(&self) -> Option<&str> {
-        self.0.traceparent.as_deref()
+        self.0.trace.parent()
     }
 
     /// How long the caller would rather wait for a model to be loaded than be told to come back, if it says so.

@@ -1,7 +1,81 @@
 //! What a request says of itself for logs and traces. It is read by the name of the header, whatever library holds the headers.
 
+use berth_telemetry::traces::{self, Kind, Span};
+
+use crate::request::Facts;
+
+/// The trace that a request is in.
+#[derive(Debug, Clone)]
+pub(crate) struct Trace {
+    parent: Option<String>,
+    span: Option<Span>,
+}
+
+impl Trace {
+    /// The trace of a request with these headers: that of the caller, or one of its own where this process exports traces.
+    pub(crate) fn begin<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Self {
+        let given = traceparent(header);
+        let span = traces::begin("request", Kind::Server, given.as_deref());
+        Self {
+            parent: span.as_ref().map(Span::traceparent).or(given),
+            span,
+        }
+    }
+
+    /// What the next one is told, in the form of W3C Trace Context.
+    pub(crate) fn parent(&self) -> Option<&str> {
+        self.parent.as_deref()
+    }
+
+    /// This process's part, where it exports traces.
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.span.as_ref()
+    }
+
+    /// A request inside of this one.
+    pub(crate) fn inside(&self) -> Self {
+        let span = traces::begin("request", Kind::Server, self.parent());
+        Self {
+            parent: span
+                .as_ref()
+                .map(Span::traceparent)
+                .or_else(|| self.parent.clone()),
+            span,
+        }
+    }
+
+    /// The request is answered: by `route`, with this status of HTTP. `facts` are told beside those.
+    pub(crate) fn end(&self, name: String, route: &str, status: u16, facts: &Facts) {
+        let Some(span) = self.span().filter(|span| span.is_recorded()) else {
+            return;
+        };
+        span.rename(name);
+        span.tell("http.route", route.to_owned());
+        span.tell("http.response.status_code", i64::from(status));
+        let ids = [
+            (
+                "berth.organization.id",
+                facts.organization.map(|id| id.to_string()),
+            ),
+            ("berth.project.id", facts.project.map(|id| id.to_string())),
+            ("berth.key.id", facts.key.map(|id| id.to_string())),
+            ("berth.user.id", facts.user.map(|id| id.to_string())),
+            ("berth.model", facts.model.clone()),
+        ];
+        for (name, value) in ids {
+            if let Some(value) = value {
+                span.tell(name, value);
+            }
+        }
+        if status >= 500 {
+            span.fail("the server failed");
+        }
+        span.end();
+    }
+}
+
 /// The trace that the caller is in, if the header has the form of W3C Trace Context; anything else is ignored.
-pub(crate) fn traceparent<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Option<String> {
+fn traceparent<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Option<String> {
     let text = header("traceparent")?;
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags] = parts.as_slice() else {

@@ -1,4 +1,4 @@
-//! Logs.
+//! Logs and traces.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::sections::Section;
 
-/// Logs.
+/// Logs and traces.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
@@ -15,6 +15,12 @@ pub struct Telemetry {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels for single parts after it, as in
     /// `info,berth_serving=debug`. Inputs and outputs of models are never logged, at no level.
     pub log_level: String,
+    /// Where traces go, by OTLP over HTTP with protobuf: the collector's whole address. Without it, nothing is traced. Inputs and
+    /// outputs of models are never exported.
+    #[schemars(example = "http://127.0.0.1:4318/v1/traces")]
+    pub traces_url: Option<String>,
+    /// Which part of the requests is traced, from 0 to 1, where the caller does not say by `traceparent` whether it traces.
+    pub traces_ratio: f64,
 }
 
 impl Default for Telemetry {
@@ -22,6 +28,8 @@ impl Default for Telemetry {
         Self {
             log_format: LogFormat::Pretty,
             log_level: "info".to_owned(),
+            traces_url: None,
+            traces_ratio: 0.01,
         }
     }
 }
@@ -35,6 +43,17 @@ impl Section for Telemetry {
         };
         if !self.log_level.split(',').all(directive) {
             check.problem("log_level", "must be a level (error, warn, info, debug, trace), or such a list as `info,berth_serving=debug`");
+        }
+        if let Some(url) = &self.traces_url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            check.problem(
+                "traces_url",
+                "must be a URL that begins with `http://` or `https://`",
+            );
+        }
+        if !(0.0..=1.0).contains(&self.traces_ratio) {
+            check.problem("traces_ratio", "must be from 0 to 1");
         }
     }
 }

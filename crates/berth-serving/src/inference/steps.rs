@@ -7,9 +7,10 @@ use berth_domain::clock::Clock;
 use berth_domain::trail::{Attempt, Stages, Trail};
 use berth_protocol::runner::InferResponse;
 use berth_store::callables::CallableVersion;
+use berth_telemetry::traces::Span;
 use tokio::time::Instant;
 
-use super::{Call, Error, Inference};
+use super::{Call, Error, Inference, spans};
 use crate::routing::{Absence, Route};
 use crate::runner_client;
 
@@ -22,6 +23,9 @@ pub(super) struct Steps<'a> {
     clock: &'a dyn Clock,
     begun: Instant,
     trail: Option<Trail>,
+    /// When each attempt began, as long after `begun`.
+    asked: Vec<Duration>,
+    span: Option<Span>,
 }
 
 impl<'a> Steps<'a> {
@@ -53,6 +57,8 @@ impl<'a> Steps<'a> {
             clock,
             begun,
             trail: Some(trail),
+            asked: Vec::new(),
+            span: call.span.cloned(),
         }
     }
 
@@ -81,6 +87,7 @@ impl<'a> Steps<'a> {
             Err(runner_client::Error::Transport(Lost(_))) => "lost",
             Err(runner_client::Error::Transport(Protocol(_))) => "not_understood",
         };
+        self.asked.push(self.begun.elapsed().saturating_sub(took));
         if let Some(trail) = &mut self.trail {
             trail.attempts.push(Attempt {
                 replica_id: route.replica(),
@@ -113,6 +120,9 @@ impl Drop for Steps<'_> {
         if let Some(mut trail) = self.trail.take() {
             trail.at = self.clock.now();
             trail.total_us = trail.admit_us.saturating_add(microseconds(self.begun.elapsed()));
+            if let Some(span) = self.span.take() {
+                spans::export(&span, &trail, &self.asked);
+            }
             self.inference.trails.remember(trail);
         }
     }

@@ -21,6 +21,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.load(Process::Api)?;
     let shutdown = Shutdown::on_signals()?;
     let metrics = start::count(&shutdown)?;
+    let traces = start::trace(&config, "berth-api").await?;
     let foundation = Foundation::lay(&config, foundation::redis(&config)?).await?;
     let serving = api::begin(&config, &foundation, &metrics, &shutdown).await?;
     let address = serving.address;
@@ -30,5 +31,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     output::line(format_args!("listening on {address}"))?;
     tracing::info!(address, "serving");
     let limit = config.http.drain_delay.get() + config.http.shutdown_timeout.get();
-    shutdown.wait(limit).await
+    let ended = shutdown.wait(limit).await;
+    traces.finish().await;
+    ended
 }

@@ -100,6 +100,7 @@ async fn serve(
     }
     config.grpc.listen.get_or_insert(beside(config.http.listen));
     let metrics = start::count(&shutdown)?;
+    let traces = start::trace(&config, "berth-dev").await?;
     let sockets = socket_folder(state)?;
     // The worker says good-bye through the coordination, which therefore ends last.
     let last = CancellationToken::new();
@@ -114,7 +115,9 @@ async fn serve(
     if outcome.is_err() {
         shutdown.begin();
     }
-    outcome.and(shutdown.wait(END_LIMIT).await)
+    let ended = shutdown.wait(END_LIMIT).await;
+    traces.finish().await;
+    outcome.and(ended)
 }
 
 /// A folder for sockets: the path of a Unix socket must be short, and that of the state folder may be long. One that a

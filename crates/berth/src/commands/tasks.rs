@@ -21,10 +21,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.load(Process::Tasks)?;
     let shutdown = Shutdown::on_signals()?;
     let metrics = start::count(&shutdown)?;
+    let traces = start::trace(&config, "berth-tasks").await?;
     let foundation = Foundation::lay(&config, foundation::redis(&config)?).await?;
     let queue = tasks::amqp(&config)?;
     tasks::begin(&config, &foundation, &queue, SETTLE, &shutdown)?;
     probes::begin(&config, &metrics, &foundation, &queue, &shutdown).await?;
     tracing::info!("working");
-    shutdown.wait(config.tasks.shutdown_timeout.get()).await
+    let ended = shutdown.wait(config.tasks.shutdown_timeout.get()).await;
+    traces.finish().await;
+    ended
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::foundation::Foundation;
 use super::shutdown::Shutdown;
-use super::{leftovers, options};
+use super::{leftovers, options, start};
 
 /// The API, which serves.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) async fn begin(
     let (store, peers) = (foundation.store.clone(), foundation.peers.clone());
     let router = Router::new(store, foundation.fleet(), peers, &*foundation.random);
     let trails = Trails::new(Arc::clone(&foundation.coordination));
-    let inference = Inference::new(router.clone(), trails.clone(), &hostname());
+    let inference = Inference::new(router.clone(), trails.clone(), &start::hostname());
     let rendering = metrics.clone();
     let staging = staging(config, foundation).await?;
     let services = Services {
@@ -96,12 +96,6 @@ pub(crate) async fn begin(
         anyhow::Ok(())
     });
     Ok(Serving { address, grpc, auth })
-}
-
-/// What this machine is called.
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }
 
 fn authenticator(

@@ -1,4 +1,4 @@
-//! The first steps of a server process: settings, logs, metrics.
+//! The first steps of a server process: settings, logs, metrics, traces.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use berth_config::{Config, Process, Source};
 use berth_telemetry::metrics::{self, Build, Rendering};
+use berth_telemetry::traces;
 use clap::Args;
 
 use super::options;
@@ -56,4 +57,42 @@ pub(crate) fn count(shutdown: &Shutdown) -> anyhow::Result<Rendering> {
         anyhow::Ok(())
     });
     Ok(rendering)
+}
+
+/// What this machine is called.
+pub(crate) fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// What exports traces, if the settings ask for it.
+#[derive(Debug)]
+pub(crate) struct Tracing(Option<traces::Export>);
+
+/// Begins to export traces as `service`, if the settings ask for it.
+pub(crate) async fn trace(config: &Config, service: &'static str) -> anyhow::Result<Tracing> {
+    let Some(url) = config.telemetry.traces_url.clone() else {
+        return Ok(Tracing(None));
+    };
+    let options = traces::Options {
+        url,
+        ratio: config.telemetry.traces_ratio,
+        service,
+        version: env!("CARGO_PKG_VERSION"),
+        instance: hostname(),
+    };
+    let installed = tokio::task::spawn_blocking(move || traces::install(&options)).await;
+    let export = installed.context("the thread that begins to export traces failed")?;
+    Ok(Tracing(Some(export?)))
+}
+
+impl Tracing {
+    /// Exports what is left.
+    pub(crate) async fn finish(self) {
+        if let Some(export) = self.0
+            && let Err(error) = tokio::task::spawn_blocking(|| export.finish()).await
+        {
+            tracing::error!(%error, "the last spans were not exported");
+        }
+    }
 }
