@@ -11,7 +11,7 @@ pub mod fake;
 pub mod memory;
 pub mod onnx_runtime;
 
-pub use backend::{Backend, Model, Optimization, Options, Provider, Session, UnknownProvider};
+pub use backend::{Backend, Model, Optimization, Options, Provider, Session, UnknownProvider, Weights};
 pub use error::Error;
 pub use interrupt::{Armed, Interrupt};
 pub use tensor::Tensor;

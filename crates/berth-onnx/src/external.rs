@@ -1,6 +1,8 @@
 //! Weights in files of their own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::error::shown;
@@ -8,6 +10,7 @@ use crate::tensor::{External, Tensor};
 use crate::{Error, Limits};
 
 /// The folder of a model, as far as its graph may reach into it.
+#[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
     /// Where the graph lies in it: parts of the path.
@@ -15,6 +18,8 @@ pub(crate) struct Folder {
     most: usize,
     /// Files that were named so far, by path in the folder, with their lengths.
     files: BTreeMap<String, u64>,
+    /// How many tensors have named one.
+    tensors: u64,
 }
 
 impl Folder {
@@ -27,6 +32,7 @@ impl Folder {
             directory,
             most: limits.external_files,
             files: BTreeMap::new(),
+            tensors: 0,
         }
     }
 
@@ -35,6 +41,7 @@ impl Folder {
         let Some(external) = &tensor.external else {
             return Ok(());
         };
+        self.tensors += 1;
         let path = self.resolve(tensor, external)?;
         let length = match self.files.get(&path) {
             Some(&length) => length,
@@ -49,6 +56,25 @@ impl Folder {
                 length,
             }),
         }
+    }
+
+    /// How many tensors have their values in other files.
+    pub(crate) fn tensors(&self) -> u64 {
+        self.tensors
+    }
+
+    /// Opens the file with the values of `tensor`, which has been checked, at their first byte.
+    pub(crate) fn read(&self, tensor: &Tensor, external: &External) -> Result<io::Take<File>, Error> {
+        let mut file = File::open(self.root.join(self.resolve(tensor, external)?))?;
+        file.seek(SeekFrom::Start(external.offset))?;
+        Ok(file.take(external.length))
+    }
+
+    /// How many bytes the files have that were named.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files
+            .values()
+            .fold(0, |sum, &length| sum.saturating_add(length))
     }
 
     /// The files that were named.

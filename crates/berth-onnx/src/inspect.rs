@@ -68,6 +68,7 @@ pub fn skim<R: Read + Seek>(
         operators: skim.tally.operators,
         parameters: skim.tally.parameters,
         weight_bytes: skim.tally.weight_bytes,
+        external_tensors: skim.folder.tensors(),
         external_files: skim.folder.into_files(),
         producer: model.producer,
         rows_depend_on_neighbors: false,

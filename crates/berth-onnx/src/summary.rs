@@ -28,6 +28,9 @@ pub struct GraphSummary {
     pub parameters: u64,
     /// Bytes of the weights.
     pub weight_bytes: u64,
+    /// How many tensors have their values in files of their own.
+    #[serde(default)]
+    pub external_tensors: u64,
     /// Files with weights, as paths in the folder.
     pub external_files: Vec<String>,
     /// What wrote the model, as it says.

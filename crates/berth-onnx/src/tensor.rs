@@ -13,6 +13,7 @@ pub(crate) const FEW_INTEGERS: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Tensor {
     pub(crate) name: String,
+    pub(crate) element_type: i64,
     /// How many dimensions the shape has.
     pub(crate) rank: usize,
     /// How many elements the shape has.
@@ -92,6 +93,18 @@ fn storage(element_type: i64) -> Option<Storage> {
     Some(Storage { bits, field })
 }
 
+/// How many bytes a value of a typed field has in `raw_data`, and in other files; `None` for types whose values are packed in a
+/// way of their own, or are texts.
+pub(crate) fn width(element_type: i64) -> Option<usize> {
+    match storage(element_type)?.bits {
+        2 | 4 | 8 => Some(1),
+        16 => Some(2),
+        32 => Some(4),
+        64 | 128 => Some(8),
+        _ => None,
+    }
+}
+
 /// Reads and judges the `TensorProto` at `span`.
 pub(crate) fn read<R: Read + Seek>(
     source: &mut Source<R>,
@@ -126,6 +139,7 @@ pub(crate) fn read<R: Read + Seek>(
             external: Some(external),
             rank: fields.dimensions.len(),
             name,
+            element_type,
             elements,
             integers: None,
         });
@@ -154,6 +168,7 @@ pub(crate) fn read<R: Read + Seek>(
     Ok(Tensor {
         rank: fields.dimensions.len(),
         name,
+        element_type,
         elements,
         bytes,
         external: None,

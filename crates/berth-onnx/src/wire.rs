@@ -2,13 +2,14 @@
 //!
 //! Nothing is decoded that is not asked for: a length-delimited field is a [`Span`] of the file, and skipping it is a seek.
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
 use crate::Error;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A file with its position.
+#[derive(Debug)]
 pub(crate) struct Source<R> {
     reader: BufReader<R>,
     position: u64,
@@ -34,6 +35,15 @@ impl Span {
     pub(crate) fn offset(self) -> u64 {
         self.start
     }
+
+    /// The last bytes before where it begins.
+    pub(crate) fn before(self, length: u64) -> Self {
+        Self {
+            start: self.start.saturating_sub(length),
+            end: self.start,
+            whole: false,
+        }
+    }
 }
 
 /// One field of a message.
@@ -54,6 +64,11 @@ pub(crate) enum Value {
 }
 
 impl Field {
+    /// The field with its tag, when `rest` is what follows it in its message.
+    pub(crate) fn with_tag(self, rest: Span) -> Span {
+        rest.before(rest.start - self.offset)
+    }
+
     /// The value of a field that is a number or an enumeration.
     pub(crate) fn varint(self) -> Result<u64, Error> {
         match self.value {
@@ -186,6 +201,19 @@ impl<R: Read + Seek> Source<R> {
             .map_err(|error| self.read_failed(error))?;
         self.position = span.end;
         Ok(bytes)
+    }
+
+    /// Writes the bytes of `span` to `out`.
+    pub(crate) fn copy(&mut self, span: Span, out: &mut impl Write) -> Result<(), Error> {
+        self.seek(span.start)?;
+        let copied = io::copy(&mut (&mut self.reader).take(span.length()), out);
+        let copied = copied.map_err(|error| self.read_failed(error))?;
+        self.position += copied;
+        if copied == span.length() {
+            Ok(())
+        } else {
+            Err(Error::Truncated { length: self.length })
+        }
     }
 
     /// The text of `span`. A zero character is refused: it ends a text for the runtime, and databases keep none.

@@ -42,6 +42,7 @@ fn small_model_is_told_in_full() {
             operators: BTreeMap::from([("Add".to_owned(), 1)]),
             parameters: 3,
             weight_bytes: 12,
+            external_tensors: 0,
             external_files: Vec::new(),
             producer: "berth-tests".to_owned(),
             rows_depend_on_neighbors: false,

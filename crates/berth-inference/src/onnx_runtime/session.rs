@@ -8,12 +8,14 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, ValueType};
 
-use crate::backend::{Model, Optimization, Options, Session};
+use crate::backend::{Model, Optimization, Options, Session, Weights};
 use crate::check;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::onnx_runtime::{faults, messages, providers, values};
 use crate::tensor::Tensor;
+
+const NO_PREPACKING: &str = "session.disable_prepacking";
 
 pub(crate) struct OnnxSession {
     session: ort::session::Session,
@@ -53,16 +55,22 @@ fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilde
     let providers = providers::wanted(options)?;
     let build = || -> ort::Result<SessionBuilder> {
         let mut builder = ort::session::Session::builder(environment)?
-            .with_optimization_level(match options.optimization {
-                Optimization::None => GraphOptimizationLevel::Disable,
-                Optimization::Basic => GraphOptimizationLevel::Level1,
-                Optimization::Extended => GraphOptimizationLevel::Level2,
-                Optimization::All => GraphOptimizationLevel::All,
+            .with_optimization_level(match (options.optimization, options.weights) {
+                (Optimization::None, _) => GraphOptimizationLevel::Disable,
+                (Optimization::Basic, _) => GraphOptimizationLevel::Level1,
+                // What comes after it copies weights into other layouts.
+                (Optimization::Extended, _) | (Optimization::All, Weights::Mapped) => {
+                    GraphOptimizationLevel::Level2
+                }
+                (Optimization::All, Weights::Prepacked) => GraphOptimizationLevel::All,
             })?
             .with_intra_threads(options.threads.max(1))?
             // A pattern is kept for every shape that was ever seen, and without the arena it gains nothing.
             .with_memory_pattern(options.arena)?
             .with_config_entry(providers::RECORD_ASSIGNMENT, "1")?;
+        if options.weights == Weights::Mapped {
+            builder = builder.with_config_entry(NO_PREPACKING, "1")?;
+        }
         if options.threads > 1 {
             // Spinning would take the processor from the other models of this machine.
             builder = builder.with_intra_op_spinning(false)?;

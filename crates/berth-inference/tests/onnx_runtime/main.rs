@@ -1,6 +1,7 @@
 //! The backend on the real library. `cargo xtask test` fetches it and says where it is.
 
 mod graph;
+mod mapped;
 
 use std::path::{Path, PathBuf};
 use std::thread;
