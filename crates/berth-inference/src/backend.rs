@@ -93,7 +93,7 @@ pub enum Weights {
     /// The graph is optimized as by [`Optimization::Extended`] at most: [`Optimization::All`] would copy the weights of
     /// convolutions into another layout. float32 MiniLM (90 MB) takes 1.2 MB that cannot be dropped and loads in 11 ms
     /// (prepacked: 43 MB, 51 ms), EfficientNet-Lite0 takes 0.75 MB and loads in 4 ms (by `All` 13.9 MB, 25 ms). One text takes 1.8
-    /// times as long, 32 texts the same within 5 %. Sums are added up in another order, so outputs differ in the last bits
+    /// times as long, 32 texts take 5 % longer. Sums are added up in another order, so outputs differ in the last bits
     /// (MiniLM: by 2e-6). Weights that the graph computes from others, such as dequantized ones, are in memory all the same.
     Mapped,
 }
